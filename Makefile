@@ -1,0 +1,55 @@
+# What a newcomer, a developer and CI call. Everything happens inside .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test check bench fidelity clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1). Install it, or say: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "This Python cannot make virtual environments. On Debian: apt-get install python3-venv   then run make again."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run: $(VENV)/made requirements/run.txt pyproject.toml
+	@echo "installing locked dependencies into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements/dev.txt
+	@echo "installing locked development dependencies into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/run  ## the whole story on a simulated cloud: plan, run, thirty minutes, everything taken back, proof
+	@$(BIN)/failover demo
+
+test: $(VENV)/dev  ## all tests
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies, dead code
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+	@$(BIN)/vulture
+
+bench: $(VENV)/dev  ## speed, as ratios against a bound or a peer in the same run
+	@$(BIN)/python -m benchmarks
+
+lock: $(VENV)/dev  ## renew the lock files (needs uv on the PATH)
+	@for g in "run --group build" "dev --group test --group lint --group bench --group build"; do set -- $$g; f=$$1; shift; \
+	  uv pip compile pyproject.toml "$$@" --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --no-header --python-version 3.11 --universal -o requirements/$$f.txt --quiet; done
+
+clean:  ## remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
