@@ -1,0 +1,303 @@
+"""What one look found, as frozen records.
+
+`reconciler.cloudstack.parse` and `reconciler.store.legacy` make these records, `reconciler.observe` joins them into an
+`Estate`, and everything in `plans` reads them. Nothing here asks anybody anything: an absent object is `None`, a state
+that we do not know is kept as the text CloudStack sent. Sizes are bytes unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Place(StrEnum):
+    """Where a replica hangs."""
+
+    APPLIANCE = "appliance"
+    GUEST = "guest"
+    NOWHERE = "nowhere"
+    ELSEWHERE = "elsewhere"
+
+
+# --- CloudStack -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A CloudStack volume. `vm_id` and `device_id` are None while it is detached."""
+
+    id: str
+    name: str
+    state: str
+    type: str
+    size: int
+    zone_id: str
+    vm_id: str | None = None
+    device_id: int | None = None
+    path: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One network card of a machine."""
+
+    id: str
+    network_id: str
+    is_default: bool
+    ip: str | None = None
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A CloudStack VM. `started` is False only when the cloud shows that it was never started."""
+
+    id: str
+    name: str
+    display_name: str
+    state: str
+    zone_id: str
+    started: bool
+    nics: tuple[Nic, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSnapshot:
+    """A snapshot of one volume; usable when `state` is `BackedUp`."""
+
+    id: str
+    name: str
+    volume_id: str
+    state: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VmSnapshot:
+    """A snapshot row of a whole VM; every row, in every state, blocks attach and detach on that VM."""
+
+    id: str
+    name: str
+    vm_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A guest network; `state` is `Implemented`, `Allocated`, `Setup` ..."""
+
+    id: str
+    name: str
+    type: str
+    state: str
+    zone_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this cloud and this account can do, from `listCapabilities` and the account itself."""
+
+    release: str = ""
+    kvm_snapshot_enabled: bool = False
+    may_expunge: bool = False
+
+
+# --- The replication system's database --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor."""
+
+    key: str
+    size_gb: int
+    unit_number: int
+    volume_id: str | None
+    change_id: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMapping:
+    """Source network name to CloudStack network; `network_id` may be a name when the row was written that way."""
+
+    source: str
+    network_id: str
+    network_name: str
+    is_test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveJob:
+    """A job of the replication system (or a failover job not of ours) that has not ended."""
+
+    id: str
+    kind: str
+    status: str
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The active `ossea_configs` row: where guests are made. All but `config` are CloudStack ids (or names in `zone`)."""
+
+    config: str
+    zone: str
+    template_id: str
+    service_offering_id: str
+    appliance_id: str
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A replicated VM as the database describes it. `key` identifies it in all our tables (the VMware uuid)."""
+
+    key: str
+    name: str
+    vcenter: str
+    cpus: int
+    memory_mb: int
+    os_type: str
+    firmware: str
+    adapters: tuple[str, ...]
+    disks: tuple[Disk, ...]
+    mappings: tuple[NetworkMapping, ...] = ()
+    active_jobs: tuple[ActiveJob, ...] = ()
+    context_id: str | None = None
+    context_status: str | None = None
+    last_job_id: str | None = None
+    platform: Platform | None = None
+    findings: tuple[str, ...] = ()
+
+
+# --- Our own journal --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a replica hung on the appliance when the run reserved it, and where the guest gets it."""
+
+    volume_id: str
+    disk_key: str
+    order: int
+    appliance_device: int
+    guest_device: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The rollback point of one replica: `snapshot_id` once known; `reverted` once a revert is confirmed."""
+
+    volume_id: str
+    name: str
+    snapshot_id: str | None = None
+    reverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the journal knows of the run in hand and no look could tell.
+
+    `start_sent` is true from the moment a start of the guest was journaled: from then on the replicas count as written
+    until their revert is confirmed. `running_since` is when the guest was first seen Running.
+    """
+
+    id: str
+    guest_name: str
+    reserved: bool = False
+    guest_id: str | None = None
+    default_root_id: str | None = None
+    placements: tuple[Placement, ...] = ()
+    points: tuple[Point, ...] = ()
+    start_sent: bool = False
+    running_since: datetime | None = None
+
+    def point(self, volume_id: str) -> Point | None:
+        """The rollback point of that replica, if the run made one."""
+        return next((p for p in self.points if p.volume_id == volume_id), None)
+
+    def placement(self, volume_id: str) -> Placement | None:
+        """Where that replica belongs, if the run recorded it."""
+        return next((p for p in self.placements if p.volume_id == volume_id), None)
+
+
+# --- Joined -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Everything one look found, by id. A look that is not complete is no estate at all."""
+
+    looked_at: datetime
+    capabilities: Capabilities
+    machines: Mapping[str, Machine]
+    volumes: Mapping[str, Volume]
+    snapshots: Mapping[str, VolumeSnapshot]
+    vm_snapshots: Mapping[str, VmSnapshot]
+    networks: Mapping[str, Network]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The part of the estate that concerns one VM, with the journal's facts about the run in hand.
+
+    `volumes` holds the replicas and whatever else hangs on guest or appliance; `attempt` is the number of the next (or
+    present) run of this VM and makes names unique; `dirty` lists replicas that an earlier run left written.
+    """
+
+    source: Source
+    capabilities: Capabilities
+    appliance: Machine | None
+    guest: Machine | None
+    volumes: Mapping[str, Volume]
+    snapshots: Mapping[str, VolumeSnapshot]
+    vm_snapshots: Mapping[str, VmSnapshot]
+    networks: Mapping[str, Network]
+    run: RunFacts | None = None
+    attempt: int = 1
+    dirty: frozenset[str] = frozenset()
+    names_taken: frozenset[str] = frozenset()
+    claimed_volumes: Mapping[str, str] = field(default_factory=dict)
+
+    def replica(self, disk: Disk) -> Volume | None:
+        """The volume that holds this disk, or None when the database names none or the cloud lacks it."""
+        return self.volumes.get(disk.volume_id) if disk.volume_id else None
+
+    def place(self, volume_id: str) -> Place:
+        """Where that replica hangs now."""
+        volume = self.volumes.get(volume_id)
+        if volume is None or volume.vm_id is None:
+            return Place.NOWHERE
+        if self.appliance is not None and volume.vm_id == self.appliance.id:
+            return Place.APPLIANCE
+        if self.guest is not None and volume.vm_id == self.guest.id:
+            return Place.GUEST
+        return Place.ELSEWHERE
+
+    def on(self, machine_id: str) -> tuple[Volume, ...]:
+        """The volumes attached to that machine, by device."""
+        found = (v for v in self.volumes.values() if v.vm_id == machine_id)
+        return tuple(sorted(found, key=lambda v: (v.device_id if v.device_id is not None else -1, v.id)))
+
+    @property
+    def default_root(self) -> Volume | None:
+        """The blank root that came with the guest, by its recorded id; None when removed or not known."""
+        if self.run is None or self.run.default_root_id is None:
+            return None
+        return self.volumes.get(self.run.default_root_id)
+
+    def snapshot_of(self, point: Point | None) -> VolumeSnapshot | None:
+        """The snapshot behind a rollback point: by recorded id, else by its name on that volume."""
+        if point is None:
+            return None
+        if point.snapshot_id is not None:
+            return self.snapshots.get(point.snapshot_id)
+        named = (s for s in self.snapshots.values() if s.volume_id == point.volume_id and s.name == point.name)
+        return next(named, None)
