@@ -145,7 +145,7 @@ class ActiveJob:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The active `ossea_configs` row: where guests are made. All but `config` are CloudStack ids (or names in `zone`)."""
+    """The active `ossea_configs` row: where guests are made. Values are CloudStack ids; `zone` may be a name."""
 
     config: str
     zone: str
