@@ -249,7 +249,9 @@ class World:
     """The part of the estate that concerns one VM, with the journal's facts about the run in hand.
 
     `volumes` holds the replicas and whatever else hangs on guest or appliance; `attempt` is the number of the next (or
-    present) run of this VM and makes names unique; `dirty` lists replicas that an earlier run left written.
+    present) run of this VM and makes names unique; `dirty` lists replicas that an earlier run left written;
+    `names_taken` are the host names of other machines; `claimed_volumes` maps volumes that other replicated VMs claim
+    to those VMs' names; `test_networks` are the ids flagged as test networks, and no others ever count as one.
     """
 
     source: Source
@@ -265,6 +267,7 @@ class World:
     dirty: frozenset[str] = frozenset()
     names_taken: frozenset[str] = frozenset()
     claimed_volumes: Mapping[str, str] = field(default_factory=dict)
+    test_networks: frozenset[str] = frozenset()
 
     def replica(self, disk: Disk) -> Volume | None:
         """The volume that holds this disk, or None when the database names none or the cloud lacks it."""
@@ -285,6 +288,18 @@ class World:
         """The volumes attached to that machine, by device."""
         found = (v for v in self.volumes.values() if v.vm_id == machine_id)
         return tuple(sorted(found, key=lambda v: (v.device_id if v.device_id is not None else -1, v.id)))
+
+    @property
+    def replicas(self) -> frozenset[str]:
+        """The volume ids of this VM's replicated disks."""
+        return frozenset(d.volume_id for d in self.source.disks if d.volume_id)
+
+    def written(self, volume_id: str) -> bool:
+        """Whether the guest of this run may have written to the replica since it was last clean."""
+        if self.run is None or not self.run.start_sent:
+            return False
+        point = self.run.point(volume_id)
+        return point is None or not point.reverted
 
     @property
     def default_root(self) -> Volume | None:

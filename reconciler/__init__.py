@@ -1,1 +1,1 @@
-"""To be written."""
+"""DOING: looks at the world, carries plans out, remembers. All side effects live here."""

@@ -1,0 +1,183 @@
+"""What must be so before a run may begin: reasons against it, each with what to do.
+
+Called by the planner before it plans a test. A reason is never an exception: all of them are collected and shown at once.
+Rules that must hold at every single step stand in `plans.effects.blocker`; here are those that only a whole VM can break.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from plans import placing
+from plans.observed import Disk, Place, World
+from specs.model import Spec, State, Strategy
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason against a run: a stable code, what is wrong, and what to do about it."""
+
+    code: str
+    text: str
+    fix: str
+
+
+def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
+    """Everything that stands against starting this test now, in the order in which one would mend it."""
+    return tuple(reason for guard in GUARDS for reason in guard(spec, world))
+
+
+def _supported(spec: Spec, _world: World) -> Iterator[Reason]:
+    if spec.state is State.LIVE_FAILOVER:
+        yield Reason("NOT_OFFERED", "live failover is not offered by this version", "use state: test-failover")
+
+
+def _strategy(spec: Spec, _world: World) -> Iterator[Reason]:
+    if spec.strategy not in (None, Strategy.VOLUME_SNAPSHOT):
+        yield Reason(
+            "STRATEGY_NOT_OFFERED",
+            f"strategy {spec.strategy} is not offered by this version",
+            "leave `strategy` out, or say `strategy: volume-snapshot`",
+        )
+
+
+def _described(_spec: Spec, world: World) -> Iterator[Reason]:
+    source = world.source
+    if source.cpus <= 0 or source.memory_mb <= 0:
+        fix = f"run discovery or one replication of {source.name}, so that its CPU and memory are recorded"
+        yield Reason("VM_UNDESCRIBED", f"the database knows no CPU and memory of {source.name}", fix)
+    if not source.disks:
+        yield Reason("NO_DISKS", f"the database lists no disk of {source.name}", f"replicate {source.name} once")
+
+
+def _platform(_spec: Spec, world: World) -> Iterator[Reason]:
+    if world.source.platform is None:
+        text = "; ".join(world.source.findings) or "no active CloudStack configuration (table ossea_configs)"
+        yield Reason("OSSEA_NOT_CONFIGURED", text, "leave exactly one row of ossea_configs active")
+    elif world.appliance is None:
+        wanted = world.source.platform.appliance_id
+        fix = "correct oma_vm_id in ossea_configs, or use keys of the account that owns the appliance"
+        yield Reason("APPLIANCE_NOT_FOUND", f"CloudStack shows no appliance VM {wanted}", fix)
+    elif world.appliance.state not in ("Running", "Stopped"):
+        text = f"the appliance {world.appliance.name} is {world.appliance.state}"
+        yield Reason("APPLIANCE_NOT_READY", text, "wait until it is Running")
+
+
+def _idle(_spec: Spec, world: World) -> Iterator[Reason]:
+    for job in world.source.active_jobs:
+        progress = f", {job.progress:.0f} %" if job.progress is not None else ""
+        fix = f"wait for it or cancel it; `failover why {world.source.name}` follows it"
+        yield Reason("ACTIVE_JOBS", f"{job.kind} job {job.id} is {job.status}{progress}", fix)
+
+
+def _disks(_spec: Spec, world: World) -> Iterator[Reason]:
+    for disk in world.source.disks:
+        yield from _disk(disk, world)
+    shared = Counter(d.volume_id for d in world.source.disks if d.volume_id)
+    for volume_id, uses in shared.items():
+        if uses > 1:
+            keys = ", ".join(d.key for d in world.source.disks if d.volume_id == volume_id)
+            fix = "repair vm_disks.ossea_volume_id; one of these disks was overwritten and needs a full sync"
+            yield Reason("VOLUME_SHARED", f"{keys} point to one volume {volume_id}", fix)
+
+
+def _disk(disk: Disk, world: World) -> Iterator[Reason]:
+    volume = world.replica(disk)
+    if disk.volume_id is None:
+        yield Reason("VOLUME_MISSING", f"{disk.key} has no volume in the database", "finish its first replication")
+        return
+    if volume is None:
+        fix = "check the account of the API keys and `ossea_volumes`; the replica may have been deleted"
+        yield Reason("VOLUME_NOT_FOUND", f"CloudStack shows no volume {disk.volume_id} of {disk.key}", fix)
+        return
+    if disk.volume_id in world.claimed_volumes:
+        other = world.claimed_volumes[disk.volume_id]
+        fix = "repair vm_disks; one of the two was overwritten and needs a full sync"
+        yield Reason("VOLUME_SHARED", f"{disk.key}'s volume {volume.id} also belongs to {other}", fix)
+    place = world.place(volume.id)
+    if place is not Place.APPLIANCE:
+        where = "attached to nothing" if place is Place.NOWHERE else f"attached to VM {volume.vm_id}"
+        fix = "attach it to the appliance again, or let the tool that moved it finish"
+        yield Reason("VOLUME_NOT_AVAILABLE", f"{disk.key} ({volume.name}) is {where}, not on the appliance", fix)
+    elif volume.device_id in (0, None):
+        fix = "correct vm_disks: the appliance's own root is never touched"
+        yield Reason("VOLUME_IS_ROOT", f"{disk.key} points to the appliance's own root disk", fix)
+    if volume.state != "Ready":
+        yield Reason("VOLUME_NOT_AVAILABLE", f"{disk.key} is {volume.state}, not Ready", "wait until it is Ready")
+    if volume.size < disk.size_gb * GIB:
+        text = f"{disk.key} has {disk.size_gb} GiB, its volume only {volume.size / GIB:.0f} GiB"
+        yield Reason("VOLUME_TOO_SMALL", text, "resize the volume and run a full sync")
+
+
+def _synced(_spec: Spec, world: World) -> Iterator[Reason]:
+    for disk in world.source.disks:
+        if disk.volume_id and not disk.change_id:
+            yield Reason("NEVER_SYNCED", f"{disk.key} has no successful sync", f"replicate {world.source.name} once")
+        if disk.volume_id in world.dirty:
+            text = f"{disk.key} was written by an earlier test and not reverted"
+            yield Reason("REPLICA_DIRTY", text, f"run a full sync of {world.source.name}")
+
+
+def _blocking_rows(_spec: Spec, world: World) -> Iterator[Reason]:
+    appliance = world.appliance
+    for row in world.vm_snapshots.values():
+        if appliance is not None and row.vm_id == appliance.id:
+            text = f"VM snapshot {row.name} ({row.state}) on the appliance blocks every detach"
+            yield Reason("APPLIANCE_SNAPSHOT", text, f"delete VM snapshot {row.id} of {appliance.name}")
+
+
+def _boot_disk(spec: Spec, world: World) -> Iterator[Reason]:
+    try:
+        ordered = placing.in_order(world.source.disks, spec.boot_disk)
+    except placing.Ambiguous as unclear:
+        fix = f"say which one boots: `boot_disk: {world.source.disks[0].key}` in {spec.origin}"
+        yield Reason("BOOT_DISK_AMBIGUOUS", f"the boot disk is not clear: {unclear}", fix)
+        return
+    if len(ordered) > placing.MAX_DATA_DISKS + 1:
+        text = f"{len(ordered)} disks; a KVM guest holds one root and {placing.MAX_DATA_DISKS} data disks"
+        yield Reason("TOO_MANY_DISKS", text, "this VM cannot be failed over as it is")
+
+
+def _networks(spec: Spec, world: World) -> Iterator[Reason]:
+    for card in placing.cards(spec, world):
+        if card.problem is not None:
+            fix = f"map it to a test network, or say `networks: {{{card.adapter}: disconnected}}` in {spec.origin}"
+            yield Reason("NETWORK_MAPPING_MISSING", card.problem, fix)
+    for name in sorted(set(spec.networks) - set(world.source.adapters)):
+        known = ", ".join(f'"{a}"' for a in world.source.adapters) or "none"
+        fix = f"correct `networks` in {spec.origin}"
+        yield Reason("UNKNOWN_ADAPTER", f'the VM has no adapter on "{name}"; it has: {known}', fix)
+    if not any(card.network for card in placing.cards(spec, world)) and not _has_network_problem(spec, world):
+        fix = f"connect at least one adapter to a test network in {spec.origin}"
+        yield Reason("NO_NETWORK", "the guest would have no network at all, and CloudStack would choose one", fix)
+
+
+def _has_network_problem(spec: Spec, world: World) -> bool:
+    return any(card.problem for card in placing.cards(spec, world))
+
+
+def _name_free(_spec: Spec, world: World) -> Iterator[Reason]:
+    name = placing.guest_name(world)
+    if name in world.names_taken:
+        fix = f"rename or expunge the VM {name}, then plan again"
+        yield Reason("NAME_TAKEN", f"a VM named {name} exists that is not ours", fix)
+
+
+Guard = Callable[[Spec, World], Iterator[Reason]]
+GUARDS: tuple[Guard, ...] = (
+    _supported,
+    _strategy,
+    _described,
+    _platform,
+    _idle,
+    _disks,
+    _synced,
+    _blocking_rows,
+    _boot_disk,
+    _networks,
+    _name_free,
+)

@@ -1,0 +1,200 @@
+"""The plan as a value: ordered steps from one world to one goal, with everything a person or a machine needs to judge it.
+
+Made by `plans.planner`, shown by `plans.render`, approved by digest, carried out by `reconciler.execute`. The digest covers
+the spec, the facts the plan relied on and the steps of both directions, and nothing that changes by itself: the same
+question asked twice has the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from plans import actions
+from plans.guards import Reason
+from specs import values
+from specs.goal import GoalKind
+from specs.model import Spec, Strategy
+
+FORMAT = 1
+Fact = str | int | bool | None
+
+
+class NotAPlan(ValueError):
+    """A plan file that cannot be read or does not match its own digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An action in its place: its number (from 1), the object for people, why, and how long it should take."""
+
+    number: int
+    action: actions.Action
+    on: str
+    because: str
+    takes: timedelta
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as plain data; times are whole seconds."""
+        takes = int(self.takes.total_seconds())
+        return {"number": self.number, **self.action.as_json(), "on": self.on, "because": self.because, "takes": takes}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Step:
+        """Read back what `as_json` wrote."""
+        takes = timedelta(seconds=data["takes"])
+        return cls(data["number"], actions.from_json(data), data["on"], data["because"], takes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps from a world to a goal.
+
+    `facts` are flat (`disk-2000.device` to 1) so that two looks can be compared row by row; `way_back` is the plan that
+    takes the goal back, planned from the world these steps lead to. An empty `steps` means nothing is to be done.
+    """
+
+    spec: Spec
+    vm: str
+    vm_key: str
+    goal: GoalKind
+    strategy: Strategy
+    strategy_reason: str
+    networks: tuple[str, ...]
+    facts: Mapping[str, Fact]
+    steps: tuple[Step, ...]
+    way_back: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """`sha256:...` over the spec, the facts and the steps there and back."""
+        return values.digest(
+            {
+                "spec": self.spec.digest,
+                "vm": self.vm_key,
+                "goal": str(self.goal),
+                "facts": dict(self.facts),
+                "steps": [s.action.as_json() for s in self.steps],
+                "way_back": [s.action.as_json() for s in self.way_back],
+            }
+        )
+
+    @property
+    def takes_there(self) -> timedelta:
+        """Expected time until the goal is reached."""
+        return sum((s.takes for s in self.steps), timedelta())
+
+    @property
+    def takes_back(self) -> timedelta:
+        """Expected time to take everything back."""
+        return sum((s.takes for s in self.way_back), timedelta())
+
+    @property
+    def pause(self) -> timedelta:
+        """How long replication of this VM stands still: there, the hold, and back."""
+        if not self.steps:
+            return timedelta()
+        return self.takes_there + (self.spec.duration or timedelta()) + self.takes_back
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole plan as plain data, with its digest."""
+        return {
+            "format": FORMAT,
+            "digest": self.digest,
+            "vm": self.vm,
+            "vm_key": self.vm_key,
+            "goal": str(self.goal),
+            "strategy": str(self.strategy),
+            "strategy_reason": self.strategy_reason,
+            "networks": list(self.networks),
+            "takes_there": int(self.takes_there.total_seconds()),
+            "takes_back": int(self.takes_back.total_seconds()),
+            "replication_pause": int(self.pause.total_seconds()),
+            "warnings": list(self.warnings),
+            "facts": dict(self.facts),
+            "steps": [s.as_json() for s in self.steps],
+            "way_back": [s.as_json() for s in self.way_back],
+            "spec": self.spec.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """Read back a plan and check it against its digest. Raises `NotAPlan` with what is wrong."""
+        try:
+            plan = cls._read(data)
+        except (KeyError, TypeError, ValueError) as broken:
+            raise NotAPlan(f"not a plan of format {FORMAT}: {type(broken).__name__} {broken}") from broken
+        if plan.digest != data.get("digest"):
+            raise NotAPlan(f"its content does not match its digest {data.get('digest')}: it was changed after planning")
+        return plan
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Plan:
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']}")
+        return cls(
+            spec=Spec.from_json(data["spec"]),
+            vm=data["vm"],
+            vm_key=data["vm_key"],
+            goal=GoalKind(data["goal"]),
+            strategy=Strategy(data["strategy"]),
+            strategy_reason=data["strategy_reason"],
+            networks=tuple(data["networks"]),
+            facts=data["facts"],
+            steps=tuple(map(Step.from_json, data["steps"])),
+            way_back=tuple(map(Step.from_json, data["way_back"])),
+            warnings=tuple(data["warnings"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No plan, and why: reasons with what to do about each."""
+
+    spec: Spec
+    vm: str
+    goal: GoalKind
+    reasons: tuple[Reason, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The refusal as plain data."""
+        rows = [{"code": r.code, "text": r.text, "fix": r.fix} for r in self.reasons]
+        return {"vm": self.vm, "goal": str(self.goal), "refused": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact that is no longer as the plan saw it."""
+
+    fact: str
+    spec_said: str
+    plan_saw: Fact
+    now_is: Fact
+
+
+def differences(planned: Plan, now: Plan | Refusal) -> tuple[Difference, ...]:
+    """Facts and steps of an approved plan that a fresh look contradicts; empty when it may run as it is."""
+    if isinstance(now, Refusal):
+        return tuple(Difference(r.code, "", "allowed", r.text) for r in now.reasons)
+    names = sorted(planned.facts.keys() | now.facts.keys())
+    rows = [
+        Difference(name, _said(planned.spec, name), planned.facts.get(name), now.facts.get(name))
+        for name in names
+        if planned.facts.get(name) != now.facts.get(name)
+    ]
+    if not rows and planned.digest != now.digest:
+        rows.append(Difference("steps", "", _words(planned), _words(now)))
+    return tuple(rows)
+
+
+def _said(spec: Spec, fact: str) -> str:
+    adapter = fact.removeprefix("network.")
+    return spec.networks.get(adapter, "") if adapter != fact else ""
+
+
+def _words(plan: Plan) -> str:
+    return ", ".join(s.action.word for s in plan.steps) or "nothing to do"

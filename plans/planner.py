@@ -1,0 +1,153 @@
+"""From a spec, a goal and a world to a plan, or to the reasons why there is none.
+
+Called by `reconciler.loop` on every pass and by `plan` on the command line; both get the same answer from the same world.
+The plan is played forward through `plans.effects` before it is handed on: every precondition holds at its turn, and at
+the end nothing is left to do. A plan that does not stand this is a defect of ours and is refused, not run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from plans import actions, compare, effects, estimates, guards, placing, strategies
+from plans.observed import Place, World
+from plans.plan import Fact, Plan, Refusal, Step
+from specs.goal import GoalKind
+from specs.model import Spec
+
+
+def plan(spec: Spec, goal: GoalKind, world: World) -> Plan | Refusal:
+    """The ordered steps from this world to the goal, with the way back, or every reason against it."""
+    against = guards.reasons(spec, world) if goal is GoalKind.TESTING and _not_begun(world) else ()
+    if against:
+        return Refusal(spec, world.source.name, goal, against)
+    there, after, fault = _steps(spec, goal, world)
+    if fault is not None:
+        return Refusal(spec, world.source.name, goal, (fault,))
+    back = _steps(spec, GoalKind.PROTECTED, after)[0] if goal is GoalKind.TESTING else ()
+    choice = strategies.choose(spec, world)
+    return Plan(
+        spec=spec,
+        vm=world.source.name,
+        vm_key=world.source.key,
+        goal=goal,
+        strategy=choice.strategy,
+        strategy_reason=choice.reason,
+        networks=_networks(spec, world),
+        facts=facts(spec, world),
+        steps=there,
+        way_back=back,
+        warnings=world.source.findings,
+    )
+
+
+def remainder(approved: tuple[Step, ...], now: tuple[Step, ...]) -> int | None:
+    """How many approved steps are behind us when `now` is what is left of them; None when it is not a suffix."""
+    behind = len(approved) - len(now)
+    left = [s.action for s in now]
+    return behind if behind >= 0 and [s.action for s in approved[behind:]] == left else None
+
+
+def _not_begun(world: World) -> bool:
+    return world.run is None or not world.run.reserved
+
+
+def _steps(spec: Spec, goal: GoalKind, world: World) -> tuple[tuple[Step, ...], World, guards.Reason | None]:
+    steps: list[Step] = []
+    for action, because in _ordered(spec, goal, world):
+        stands_in_the_way = effects.blocker(action, world)
+        if stands_in_the_way is not None:
+            text = f"{action.word} {label(action, world)}: {stands_in_the_way}"
+            fix = f"see `failover why {world.source.name}`; mend this and plan again"
+            return tuple(steps), world, guards.Reason("STEP_NOT_POSSIBLE", text, fix)
+        takes = estimates.expected(action, world)
+        steps.append(Step(len(steps) + 1, action, label(action, world), because, takes))
+        world = _settled(effects.after(action, world), spec)
+    left = compare.changes(spec, goal, world)
+    if left:
+        text = f"the plan would leave {left[0].subject} {left[0].now} instead of {left[0].wanted}"
+        return tuple(steps), world, guards.Reason("PLAN_INCOMPLETE", text, "report this plan: it is a defect")
+    return tuple(steps), world, None
+
+
+def _settled(world: World, spec: Spec) -> World:
+    """Right after `reserve` the placements follow the spec's boot disk."""
+    run = world.run
+    if run is None or run.id != effects.UNKNOWN_RUN or not run.reserved or run.guest_id is not None:
+        return world
+    return replace(world, run=replace(run, placements=placing.placements(world, spec.boot_disk)))
+
+
+def _ordered(spec: Spec, goal: GoalKind, world: World) -> list[tuple[actions.Action, str]]:
+    needed = [need for change in compare.changes(spec, goal, world) for need in change.needs]
+    positions = {d.volume_id: n for n, d in enumerate(placing.in_order(world.source.disks, _boot(spec, world)))}
+
+    def key(need: tuple[actions.Action, str]) -> tuple[int, int]:
+        return actions.ORDER.index(type(need[0])), positions.get(need[0].subject, 0)
+
+    return sorted(needed, key=key)
+
+
+def _boot(spec: Spec, world: World) -> str | None:
+    first = next((p.disk_key for p in world.run.placements if p.guest_device == 0), None) if world.run else None
+    return first or spec.boot_disk
+
+
+def label(action: actions.Action, world: World) -> str:
+    """The object of an action for people: names in full, ids only where there is no name."""
+    if isinstance(action, actions.CreateGuest):
+        return f"{action.name}  {action.cpus} CPU, {action.memory_mb / 1024:g} GiB, {'UEFI' if action.uefi else 'BIOS'}"
+    if isinstance(action, actions.DetachReplica):
+        return f"{_replica(action.disk, action.volume_id, world)}  from the {action.source}{_device(action, world)}"
+    if isinstance(action, actions.AttachReplica):
+        return f"{action.disk}  to the {action.target}, device {action.device}"
+    if action.subject in world.replicas:
+        return getattr(action, "disk", action.subject)
+    if action.subject == "context":
+        return world.source.context_id or world.source.name
+    if action.subject == "default-root":
+        known = world.run is not None and world.run.default_root_id not in (None, effects.UNKNOWN_ROOT)
+        return world.run.default_root_id[:8] if known else "(known after create guest)"
+    return world.guest.name if world.guest else placing.guest_name(world)
+
+
+def _replica(disk: str, volume_id: str, world: World) -> str:
+    volume = world.volumes.get(volume_id)
+    return f"{disk}  {volume.size / guards.GIB:g} GiB" if volume else disk
+
+
+def _device(action: actions.DetachReplica, world: World) -> str:
+    volume = world.volumes.get(action.volume_id)
+    return f", device {volume.device_id}" if volume is not None and volume.device_id is not None else ""
+
+
+def _networks(spec: Spec, world: World) -> tuple[str, ...]:
+    cards = placing.cards(spec, world)
+    return tuple(
+        f'{c.network.name} ({c.network.type}) for adapter "{c.adapter}"' if c.network else f'none for "{c.adapter}"'
+        for c in cards
+    )
+
+
+def facts(spec: Spec, world: World) -> dict[str, Fact]:
+    """What the plan relied on, flat: a fresh look that differs in one of these makes the plan stale."""
+    found: dict[str, Fact] = {
+        "appliance.id": world.appliance.id if world.appliance else None,
+        "cloud.release": world.capabilities.release,
+        "guest.state": world.guest.state if world.guest else "absent",
+        "replication.active": ", ".join(j.id for j in world.source.active_jobs),
+        "vm.cpus": world.source.cpus,
+        "vm.memory_mb": world.source.memory_mb,
+        "vm.firmware": world.source.firmware,
+    }
+    for card in placing.cards(spec, world):
+        found[f"network.{card.adapter}"] = card.network.id if card.network else "disconnected"
+    for disk in world.source.disks:
+        volume = world.replica(disk)
+        found[f"{disk.key}.volume"] = disk.volume_id
+        found[f"{disk.key}.on"] = str(world.place(disk.volume_id)) if disk.volume_id else str(Place.NOWHERE)
+        found[f"{disk.key}.device"] = volume.device_id if volume else None
+        found[f"{disk.key}.size"] = volume.size if volume else None
+        found[f"{disk.key}.state"] = volume.state if volume else None
+        found[f"{disk.key}.change_id"] = disk.change_id
+    return found

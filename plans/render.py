@@ -1,0 +1,289 @@
+"""A plan or a refusal as people and machines read it: terminal lines, Markdown, JSON.
+
+Called by the command line (and later by API and page) with a finished value; it computes nothing that the plan does not
+hold. Terminal lines are spans with a meaning; colour is the caller's and never carries information alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from plans import actions, wording
+from plans.plan import Difference, Plan, Refusal, Step
+from specs.goal import GoalKind
+from specs.values import format_duration
+
+
+class Meaning(StrEnum):
+    """What a span stands for; the terminal chooses a colour for it."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    VERIFIED = "verified"
+    RUNNING = "running"
+    WAITS = "waits"
+    BROKEN = "broken"
+    HISTORY = "history"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line with its meaning."""
+
+    text: str
+    meaning: Meaning = Meaning.PLAIN
+
+
+Line = tuple[Span, ...]
+SYMBOL_MEANING = {"+": Meaning.VERIFIED, "-": Meaning.BROKEN, ">": Meaning.RUNNING, "~": Meaning.WAITS}
+VERBS = {"+": "create", "-": "remove (made by this run)", ">": "move", "~": "change"}
+
+
+def line(*parts: str | Span) -> Line:
+    """A line from texts and spans."""
+    return tuple(p if isinstance(p, Span) else Span(p) for p in parts)
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """The lines as plain text, without trailing blanks."""
+    return "\n".join("".join(s.text for s in spans).rstrip() for spans in lines)
+
+
+# --- terminal ---------------------------------------------------------------------------------------------------------
+
+
+def plan_lines(plan: Plan, detail: bool = False) -> list[Line]:
+    """The plan for a terminal; `detail` adds precondition, effect and risk beneath every step."""
+    if not plan.steps:
+        return [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan), "   ", Span("= nothing to do", Meaning.VERIFIED))]
+    lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan), "   ", Span(_promise(plan), Meaning.STRONG)), ()]
+    lines += _header(plan)
+    lines.append(())
+    lines += _table(plan, detail)
+    lines.append(())
+    lines += _footer(plan)
+    return lines
+
+
+def _aim(plan: Plan) -> str:
+    if plan.goal is GoalKind.TESTING:
+        return f"protected → testing for {format_duration(plan.spec.duration or timedelta())}"
+    return f"back to {plan.goal}"
+
+
+def _promise(plan: Plan) -> str:
+    if plan.goal is GoalKind.TESTING:
+        pause = format_duration(_minutes(plan.pause))
+        return f"ready in about {format_duration(plan.takes_there)}, replication paused about {pause}"
+    return f"done in about {format_duration(plan.takes_there)}"
+
+
+def _minutes(span: timedelta) -> timedelta:
+    return timedelta(minutes=-(-int(span.total_seconds()) // 60))
+
+
+def _header(plan: Plan) -> Iterator[Line]:
+    yield line("  wanted by   ", str(plan.spec.origin))
+    if plan.goal is not GoalKind.TESTING:
+        return
+    yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}")
+    yield from (line("  network     " if n == 0 else "              ", net) for n, net in enumerate(plan.networks))
+    yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
+
+
+def _wrapped(title: str, text: str, width: int = 88) -> Iterator[Line]:
+    words, row = text.split(), ""
+    for word in words:
+        if row and len(row) + len(word) >= width:
+            yield line(title, row)
+            title, row = " " * len(title), ""
+        row = f"{row} {word}".strip()
+    yield line(title, row)
+
+
+def _table(plan: Plan, detail: bool) -> Iterator[Line]:
+    titles = max(len(wording.of(s.action).title) for s in plan.steps)
+    objects = max(len(s.on) for s in plan.steps)
+    yield line(
+        Span(f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}   because · undone by", Meaning.HISTORY)
+    )
+    for step in plan.steps:
+        yield _row(step, titles, objects)
+        if detail:
+            yield from _detail(step)
+    if plan.goal is GoalKind.TESTING and plan.spec.duration is not None:
+        yield _hold(plan)
+
+
+def _row(step: Step, titles: int, objects: int) -> Line:
+    words = wording.of(step.action)
+    return line(
+        f"  {step.number:>2}  ",
+        Span(words.symbol, SYMBOL_MEANING[words.symbol]),
+        f"  {words.title:<{titles}}  {step.on:<{objects}}  {format_duration(step.takes):>8}   {step.because}",
+        Span(f" · {words.undo}", Meaning.HISTORY),
+    )
+
+
+def _detail(step: Step) -> Iterator[Line]:
+    words = wording.of(step.action)
+    text = f"         needs: {words.needs}; then: {words.effect}; risk: {words.risk}"
+    yield line(Span(text, Meaning.HISTORY))
+
+
+def _hold(plan: Plan) -> Line:
+    number = len(plan.steps) + 1
+    back = ", ".join(dict.fromkeys(wording.of(s.action).title.split()[0] for s in plan.way_back))
+    duration = format_duration(plan.spec.duration or timedelta())
+    if not plan.spec.auto_cleanup:
+        text = f"  hold     {duration}, then it waits for you: `failover end {plan.vm}` steps back: {back}"
+    else:
+        text = f"  hold     {duration}, then steps back: {back} (about {format_duration(plan.takes_back)})"
+    return line(f"  {number:>2}  ", Span("=", Meaning.VERIFIED), text)
+
+
+def _footer(plan: Plan) -> Iterator[Line]:
+    counts: dict[str, int] = {}
+    for step in plan.steps:
+        symbol = wording.of(step.action).symbol
+        counts[symbol] = counts.get(symbol, 0) + 1
+    told = ", ".join(f"{counts[s]} {VERBS[s]}" for s in "+~>-" if s in counts)
+    yield line(f"  {len(plan.steps)} actions: {told}, 0 on objects not ours")
+    if plan.way_back:
+        yield line(f"  way back: {len(plan.way_back)} steps, planned and legal from where these end")
+    yield line("  digest ", Span(plan.digest, Meaning.HISTORY))
+
+
+def refusal_lines(refusal: Refusal) -> list[Line]:
+    """A refusal for a terminal: every reason, and what to do about it."""
+    head = line(
+        Span(refusal.vm, Meaning.STRONG),
+        f"  → {refusal.goal}   ",
+        Span("refused, nothing was sent", Meaning.BROKEN),
+    )
+    lines = [head, ()]
+    for reason in refusal.reasons:
+        lines.append(line("  ", Span("! ", Meaning.BROKEN), reason.text, Span(f"  [{reason.code}]", Meaning.HISTORY)))
+        lines.append(line("      ", reason.fix))
+    return lines
+
+
+def difference_lines(vm: str, rows: Sequence[Difference]) -> list[Line]:
+    """Three columns (spec said, plan saw, now is) of the facts that changed since planning; only those."""
+    table = [("fact", "spec said", "plan saw", "now is")]
+    table += [(d.fact, d.spec_said or "·", _shown(d.plan_saw), _shown(d.now_is)) for d in rows]
+    widths = [max(len(r[i]) for r in table) for i in range(4)]
+    head = line(Span(vm, Meaning.STRONG), "  ", Span("the world changed since this plan was made", Meaning.BROKEN))
+    body = [line("  ", "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))) for row in table]
+    return [head, (), *body, (), line("  plan again, look at the new plan, then apply that one")]
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else str(value)
+
+
+# --- Markdown and JSON ------------------------------------------------------------------------------------------------
+
+_MARKDOWN = """\
+{% for p in plans -%}
+### {{ p.vm | cell }}: {{ p.aim | cell }}
+
+{% if p.reasons is defined -%}
+**Refused, nothing was sent.**
+
+{% for r in p.reasons -%}
+- **{{ r.code }}** {{ r.text | cell }}. {{ r.fix | cell }}
+{% endfor %}
+{% elif not p.steps -%}
+Nothing to do.
+
+{% else -%}
+{{ p.promise }}. Wanted by `{{ p.origin | cell }}`, digest `{{ p.digest }}`.
+
+| # | | step | on | takes | because | needs | undone by | risk |
+|--:|---|---|---|--:|---|---|---|---|
+{% for s in p.steps -%}
+| {{ s.number }} | `{{ s.symbol }}` | {{ s.title }} | {{ s.on | cell }} | {{ s.takes }} | {{ s.because | cell }} | \
+{{ s.needs }} | {{ s.undo }} | {{ s.risk }} |
+{% endfor %}
+Way back: {{ p.back or "nothing to take back" }}.
+
+{% endif -%}
+{% endfor -%}
+"""
+
+
+def markdown(found: Sequence[Plan | Refusal]) -> str:
+    """The plans as Markdown for a review, everything from outside escaped."""
+    views = [_refused_view(p) if isinstance(p, Refusal) else _plan_view(p) for p in found]
+    return _template().render(plans=views).rstrip() + "\n"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined)  # noqa: S701  Markdown, not HTML
+    environment.filters["cell"] = _cell
+    return environment.from_string(_MARKDOWN)
+
+
+def _cell(text: object) -> str:
+    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return "".join(f"\\{c}" if c in "`*_<>[]#" else c for c in escaped)
+
+
+def _refused_view(refusal: Refusal) -> dict[str, Any]:
+    return {"vm": refusal.vm, "aim": f"→ {refusal.goal}", "reasons": refusal.reasons}
+
+
+def _plan_view(plan: Plan) -> dict[str, Any]:
+    return {
+        "vm": plan.vm,
+        "aim": _aim(plan),
+        "promise": _promise(plan).capitalize(),
+        "origin": str(plan.spec.origin),
+        "digest": plan.digest,
+        "steps": [step_view(s) for s in plan.steps],
+        "back": ", ".join(dict.fromkeys(wording.of(s.action).title for s in plan.way_back)),
+    }
+
+
+def step_view(step: Step) -> dict[str, Any]:
+    """One step with all its words, for templates and JSON."""
+    words = wording.of(step.action)
+    return {
+        "number": step.number,
+        "action": step.action.word,
+        "symbol": words.symbol,
+        "title": words.title,
+        "on": step.on,
+        "because": step.because,
+        "needs": words.needs,
+        "effect": words.effect,
+        "undo": words.undo,
+        "risk": str(words.risk),
+        "takes": format_duration(step.takes),
+    }
+
+
+def as_json(found: Plan | Refusal) -> dict[str, Any]:
+    """The plan as JSON, every step with its words beside its fields."""
+    data = found.as_json()
+    if isinstance(found, Plan):
+        for name, steps in (("steps", found.steps), ("way_back", found.way_back)):
+            data[name] = [{**step_view(s), **s.as_json()} for s in steps]
+    return data
+
+
+def unknown(text: str) -> bool:
+    """Whether a value is one that only a later step will know."""
+    return text.startswith("(known after")
+
+
+ALL_WORDS = tuple(kind.word for kind in actions.ORDER)

@@ -1,0 +1,154 @@
+"""Laws of planning, tried on any number of disks and from every world that a crash can leave.
+
+The worlds in between are made by `plans.effects` itself; that the real cloud behaves as the effects say is shown by the
+scenarios, which run the same plans against the simulator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plans import actions, compare, effects, planner
+from plans.observed import Place, World
+from plans.plan import Plan
+from specs.goal import GoalKind
+from tests.plans import worlds
+
+
+def played(world: World, steps) -> list[World]:
+    """The world before the first step, and after each."""
+    seen = [world]
+    for step in steps:
+        seen.append(effects.after(step.action, seen[-1]))
+    return seen
+
+
+def planned(world: World, goal: GoalKind = GoalKind.TESTING, spec=None) -> Plan:
+    plan = planner.plan(spec or worlds.spec(), goal, world)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+@given(worlds.disk_counts)
+def test_every_precondition_holds_at_its_turn(disks: int) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    for step, before in zip(plan.steps, played(world, plan.steps), strict=False):
+        assert effects.blocker(step.action, before) is None
+    for step, before in zip(plan.way_back, played(played(world, plan.steps)[-1], plan.way_back), strict=False):
+        assert effects.blocker(step.action, before) is None
+
+
+@given(worlds.disk_counts)
+def test_an_action_is_achieved_after_its_effect_and_not_before(disks: int) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    there = played(world, plan.steps)
+    for step, before, after in zip(plan.steps, there, there[1:], strict=False):
+        assert not step.action.achieved(before), step.action.word
+        assert step.action.achieved(after), step.action.word
+    back = played(there[-1], plan.way_back)
+    for step, before, after in zip(plan.way_back, back, back[1:], strict=False):
+        assert not step.action.achieved(before), step.action.word
+        assert step.action.achieved(after), step.action.word
+
+
+@given(worlds.disk_counts)
+def test_after_the_whole_plan_nothing_is_left_to_do(disks: int) -> None:
+    world = worlds.world(disks)
+    end = played(world, planned(world).steps)[-1]
+    assert compare.changes(worlds.spec(), GoalKind.TESTING, end) == ()
+    assert planned(end).steps == ()
+
+
+@given(worlds.disk_counts, st.data())
+def test_a_later_pass_plans_a_suffix_of_what_was_approved(disks: int, data: st.DataObject) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    done = data.draw(st.integers(min_value=0, max_value=len(plan.steps)))
+    again = planned(played(world, plan.steps)[done])
+    assert planner.remainder(plan.steps, again.steps) == done
+
+
+@given(worlds.disk_counts, st.data())
+def test_from_every_prefix_the_way_back_leads_home(disks: int, data: st.DataObject) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    stopped_after = data.draw(st.integers(min_value=0, max_value=len(plan.steps)))
+    back = planned(played(world, plan.steps)[stopped_after], GoalKind.PROTECTED)
+    home = played(played(world, plan.steps)[stopped_after], back.steps)[-1]
+    assert home.guest is None
+    assert home.snapshots == {}
+    assert not home.run or not home.run.reserved
+    for number, disk in enumerate(home.source.disks):
+        volume = home.replica(disk)
+        assert volume is not None
+        assert home.place(volume.id) is Place.APPLIANCE
+        assert volume.device_id == worlds.appliance_devices(disks)[number]
+        assert not home.written(volume.id)
+
+
+@given(worlds.disk_counts, st.data())
+def test_a_way_back_that_is_interrupted_goes_on_as_a_suffix(disks: int, data: st.DataObject) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    testing = played(world, plan.steps)[-1]
+    done = data.draw(st.integers(min_value=0, max_value=len(plan.way_back)))
+    again = planned(played(testing, plan.way_back)[done], GoalKind.PROTECTED)
+    assert planner.remainder(plan.way_back, again.steps) == done
+
+
+@given(worlds.disk_counts, st.data())
+def test_in_every_world_of_a_run_the_invariants_hold(disks: int, data: st.DataObject) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    for seen in played(world, plan.steps) + played(played(world, plan.steps)[-1], plan.way_back):
+        assert world.replicas <= set(seen.volumes), "INV-02: no replica is ever deleted"
+        if seen.guest is not None and seen.guest.state == "Running":
+            assert effects.disks_incomplete(seen) is None, "INV-06"
+            assert effects.points_missing(seen) is None, "INV-07"
+            assert {n.network_id for n in seen.guest.nics} <= seen.test_networks, "INV-08"
+        assert all(v.vm_id != worlds.APPLIANCE or v.device_id != 0 for v in seen.volumes.values() if v.id in world.replicas)
+
+
+@given(worlds.disk_counts)
+def test_a_snapshot_goes_only_after_its_replica_was_reverted_and_brought_home(disks: int) -> None:
+    world = worlds.world(disks)
+    plan = planned(world)
+    back = [(s.action.word, s.action.subject) for s in plan.way_back]
+    for volume in world.replicas:
+        assert (
+            back.index(("revert-replica", volume))
+            < back.index(("attach-replica", volume))
+            < back.index(("delete-snapshot", volume))
+        )
+
+
+@given(worlds.disk_counts)
+def test_the_same_question_has_the_same_digest_and_another_world_another(disks: int) -> None:
+    world = worlds.world(disks)
+    assert planned(world).digest == planned(world).digest
+    first = next(iter(sorted(world.replicas)))
+    moved = replace(world, volumes={**world.volumes, first: replace(world.volumes[first], device_id=30)})
+    assert planned(world).digest != planned(moved).digest
+
+
+@given(worlds.disk_counts)
+def test_a_plan_survives_its_file(disks: int) -> None:
+    plan = planned(worlds.world(disks))
+    again = Plan.from_json(plan.as_json())
+    assert (again.digest, again.steps, again.way_back) == (plan.digest, plan.steps, plan.way_back)
+
+
+@pytest.mark.parametrize("kind", actions.ORDER)
+def test_every_action_type_has_words_an_estimate_an_effect_and_a_precondition(kind) -> None:
+    from plans import estimates, wording
+
+    assert wording.WORDS[kind].symbol in "+-~>"
+    assert kind in estimates._FIXED or kind in estimates._COPIES
+    assert effects.after.dispatch(kind) is not effects.after.dispatch(actions.Action)
+    assert effects.blocker.dispatch(kind) is not effects.blocker.dispatch(actions.Action)
