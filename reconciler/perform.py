@@ -14,8 +14,8 @@ from typing import Any
 
 from plans import actions
 from plans.observed import Place, World
-from reconciler.cloudstack.client import Writer
 from reconciler.cloudstack.outcomes import Accepted, CallOutcome, Done
+from reconciler.cloudstack.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

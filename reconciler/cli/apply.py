@@ -1,0 +1,170 @@
+"""`failover apply PATH...`: plan, show, and carry out exactly that, with live progress."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import files, progress, screen
+from reconciler.cli import plan as plan_command
+
+if TYPE_CHECKING:
+    from plans.plan import Plan
+    from reconciler.operations import Found
+    from reconciler.wiring import Connected
+
+MAX_PLAN_BYTES = 16 * 1024 * 1024
+
+
+@click.command("apply")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH...]")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Carry out exactly the plans in this file.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@click.option("--again", is_flag=True, help="Run a test once more whose spec was carried out before.")
+@click.option("--wait", is_flag=True, help="Stay until the tests are over and taken back.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def command(
+    shown: screen.Screen, paths: tuple[Path, ...], plan_file: Path | None, yes: bool, again: bool, wait: bool, form: str
+) -> int:
+    """Plan, then carry out exactly that. Ends when every test runs (or, with --wait, when all is taken back).
+
+    Exit code 0: nothing to do or done; 3: refused with reasons, nothing was sent.
+    """
+    if bool(paths) == (plan_file is not None):
+        raise screen.Complaint("say either PATH... or --plan FILE")
+    connected = shown.connect()
+    plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form)
+    if not any(p.steps for p in plans):
+        return _nothing(shown, plans, form)
+    if form == "text" and not _agreed(yes):
+        shown.text("Nothing was done.")
+        return screen.DONE
+    return carry_out(shown, connected, plans, again=again, wait=wait, form=form)
+
+
+def _planned(shown: screen.Screen, connected: Connected, paths: tuple[Path, ...], form: str) -> tuple[Plan, ...]:
+    from reconciler import operations
+
+    specs = files.specs(shown, paths, files.bounds(shown))
+    found = operations.plan_all(connected, specs)
+    refused = plan_command.exit_code(found) == screen.REFUSED
+    if form == "text" or refused:
+        plan_command.show(shown, found, form)
+    if refused:
+        raise screen.Complaint("Refused as a whole; nothing was sent. Mend the reasons above, or leave those VMs out.", screen.REFUSED)
+    return _plans(found)
+
+
+def _plans(found: Sequence[Found]) -> tuple[Plan, ...]:
+    from plans.plan import Plan
+
+    return tuple(f for f in found if isinstance(f, Plan))
+
+
+def _kept(shown: screen.Screen, connected: Connected, path: Path) -> tuple[Plan, ...]:
+    """The plans of a file, after a fresh look that agrees with every one of them."""
+    from plans import render
+    from reconciler import operations
+
+    plans = _read(path)
+    changed = False
+    for plan in plans:
+        rows = operations.stale(connected, plan)
+        if rows:
+            changed = True
+            shown.lines(render.difference_lines(plan.vm, rows))
+            shown.text()
+    if changed:
+        raise screen.Complaint("The world is not as the plan saw it; nothing was sent.", screen.REFUSED)
+    return plans
+
+
+def _read(path: Path) -> tuple[Plan, ...]:
+    from plans.plan import NotAPlan, Plan
+
+    try:
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise screen.Complaint(f"{path} is larger than any plan file")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(map(Plan.from_json, data["plans"]))
+    except OSError as unreadable:
+        raise screen.Complaint(f"cannot read {path}: {unreadable.strerror}") from None
+    except NotAPlan as wrong:
+        raise screen.Complaint(f"{path}: {wrong}. Plan again with `failover plan --out`.") from None
+    except (ValueError, KeyError, TypeError):
+        raise screen.Complaint(f"{path} is not a file that `failover plan --out` wrote") from None
+
+
+def _agreed(yes: bool) -> bool:
+    return yes or not sys.stdin.isatty() or click.confirm("Carry out exactly this?", default=False)
+
+
+def _nothing(shown: screen.Screen, plans: Sequence[Plan], form: str) -> int:
+    if form == "json":
+        screen.as_json({"runs": []})
+    elif plans:
+        shown.text("Everything is as wanted; nothing to do.", "verified")
+    return screen.DONE
+
+
+def carry_out(
+    shown: screen.Screen, connected: Connected, plans: Sequence[Plan], *, again: bool, wait: bool, form: str
+) -> int:
+    """Approve the plans and drive them to where nothing moves by itself. Returns the exit code."""
+    from reconciler import operations
+
+    started = [p for p in plans if p.steps and _accepted(shown, connected, p, again, form)]
+    keys = frozenset(p.vm_key for p in started)
+    if not keys:
+        return _nothing(shown, (), form)
+    stop = stoppable()
+    watcher = progress.Watcher(shown, connected, quiet=form == "json")
+    operations.drive(connected.engine, keys, watcher.seen, stop, watcher.lost)
+    if wait and not stop.is_set():
+        progress.hold(connected, keys, watcher, stop)
+    return progress.summary(shown, connected, keys, form, stopped=stop.is_set())
+
+
+def _accepted(shown: screen.Screen, connected: Connected, plan: Plan, again: bool, form: str) -> bool:
+    from reconciler import operations
+
+    accepted = operations.approve(connected, plan, by=who(), again=again)
+    if not accepted.new and not accepted.record.is_active:
+        if form == "text":
+            when = screen.ago(accepted.record.ended_at, connected.engine.clock.now())
+            shown.text(f"{plan.vm}: this spec was carried out before ({when}); say --again to run it once more.", "waits")
+        return False
+    return True
+
+
+def who() -> str:
+    """The name of the person at the keyboard, for the audit trail."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def stoppable() -> threading.Event:
+    """An event that Ctrl-C sets: the run stops at the next safe point, and a second Ctrl-C leaves at once."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise click.Abort
+        stop.set()
+        click.echo("stopping at the next safe point; once more to leave at once", err=True)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, on_signal)
+    return stop

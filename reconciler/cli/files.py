@@ -1,0 +1,61 @@
+"""Reading specs for a command: load, show every error at once, stop there.
+
+Used by `validate`, `plan`, `apply` and the daemon. The bounds come from the settings file where there is one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import screen
+
+if TYPE_CHECKING:
+    from specs.load import Bounds, Loaded
+    from specs.model import Spec
+
+
+def paths_argument(command):  # type: ignore[no-untyped-def]
+    """The PATH... argument of commands that read specs."""
+    kind = click.Path(exists=False, path_type=Path)
+    return click.argument("paths", nargs=-1, required=True, type=kind, metavar="PATH...")(command)
+
+
+def bounds(shown: screen.Screen) -> Bounds:
+    """The bounds from the settings file, or the built-in ones where there is no settings file at all."""
+    from reconciler import settings, wiring
+    from specs.load import Bounds
+
+    path = shown.settings_path or wiring.settings_path()
+    if shown.settings_path is None and not path.exists():
+        return Bounds()
+    return wiring.bounds(settings.load(path), path)
+
+
+def loaded(paths: tuple[Path, ...], limits: Bounds) -> Loaded:
+    """Everything the paths hold, specs and errors."""
+    from specs import load
+
+    return load.load(paths, bounds=limits)
+
+
+def specs(shown: screen.Screen, paths: tuple[Path, ...], limits: Bounds) -> tuple[Spec, ...]:
+    """The specs, or a complaint with every error of every file."""
+    found = loaded(paths, limits)
+    if found.errors:
+        raise screen.Complaint(complaint(found))
+    if not found.specs:
+        raise screen.Complaint(f"no spec in {', '.join(map(str, paths))}: nothing is wanted, so there is nothing to do")
+    return found.specs
+
+
+def complaint(found: Loaded) -> str:
+    """All errors, and a last line with counts."""
+    from specs import errors
+
+    faulty = len({e.file for e in found.errors})
+    told = "\n\n".join(errors.render(e) for e in found.errors)
+    count = f"{len(found.errors)} error{'s' if len(found.errors) != 1 else ''} in {faulty} of {found.files} files"
+    return f"{told}\n\n{count}, {found.vms} VMs read. Nothing was sent anywhere."

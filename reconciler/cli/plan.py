@@ -1,0 +1,98 @@
+"""`failover plan PATH...`: the dry run. Looks, plans, shows; changes nothing anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli import files, screen
+
+if TYPE_CHECKING:
+    from reconciler.operations import Found
+
+
+@click.command("plan")
+@files.paths_argument
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the plans in this file, for `apply --plan`.")
+@click.option("-v", "--verbose", is_flag=True, help="Show precondition, effect and risk beneath every step.")
+@click.pass_obj
+def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path | None, verbose: bool) -> int:
+    """Show what would be done, in order, and why. Changes nothing.
+
+    Exit code 0: nothing to do; 2: changes pending; 3: refused with reasons.
+    """
+    from reconciler import operations
+
+    specs = files.specs(shown, paths, files.bounds(shown))
+    found = operations.plan_all(shown.connect(), specs)
+    show(shown, found, form, verbose)
+    code = exit_code(found)
+    if out is not None:
+        keep(out, found)
+    if form == "text":
+        _next(shown, code, paths, out)
+    return code
+
+
+def show(shown: screen.Screen, found: Sequence[Found], form: str = "text", verbose: bool = False) -> None:
+    """Print plans, refusals and unresolved names in one of the three forms."""
+    from plans import render
+    from plans.plan import Plan, Refusal
+
+    if form == "json":
+        screen.as_json({"plans": [as_json(f) for f in found]})
+    elif form == "markdown":
+        click.echo(render.markdown([f for f in found if isinstance(f, Plan | Refusal)]), nl=False)
+    for one in found:
+        if not isinstance(one, Plan | Refusal):
+            click.echo(f"{one.spec.origin}: {one.fault}", err=True)
+        elif form == "text":
+            shown.lines(render.plan_lines(one, verbose) if isinstance(one, Plan) else render.refusal_lines(one))
+            shown.text()
+
+
+def as_json(found: Found) -> dict[str, Any]:
+    """One plan, refusal or unresolved name as plain data."""
+    from plans import render
+    from plans.plan import Plan, Refusal
+
+    if isinstance(found, Plan | Refusal):
+        return render.as_json(found)
+    reason = {"code": "VM_NOT_FOUND", "text": str(found.fault), "fix": f"correct {found.spec.origin}"}
+    return {"vm": str(found.spec.vm), "refused": [reason]}
+
+
+def exit_code(found: Sequence[Found]) -> int:
+    """3 when anything is refused, else 2 when anything is to be done, else 0."""
+    from plans.plan import Plan
+
+    if not all(isinstance(f, Plan) for f in found):
+        return screen.REFUSED
+    return screen.PENDING if any(isinstance(f, Plan) and f.steps for f in found) else screen.DONE
+
+
+def keep(out: Path, found: Sequence[Found]) -> None:
+    """Write the plans to a file that `apply --plan` takes; refusals are not kept."""
+    import json
+
+    from plans.plan import Plan
+
+    data = {"plans": [f.as_json() for f in found if isinstance(f, Plan)]}
+    try:
+        out.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as unwritable:
+        raise screen.Complaint(f"cannot write {out}: {unwritable.strerror}") from None
+
+
+def _next(shown: screen.Screen, code: int, paths: tuple[Path, ...], out: Path | None) -> None:
+    named = " ".join(map(str, paths))
+    if code == screen.PENDING:
+        shown.text(f"  failover apply {named}            run it")
+        if out is None:
+            shown.text(f"  failover plan --out plan.json {named}   keep it")
+        else:
+            shown.text(f"  failover apply --plan {out}      run exactly this")

@@ -1,0 +1,304 @@
+"""Doing one step: journal the intent, perform it, look, and turn what came of it into the next state.
+
+`reconciler.loop` calls `submit` for a step whose turn it is and `settle` for a step that is under way. Both end in an
+`Outcome`, and `record` is the one place that turns outcomes into journal, log event and retry: no other code writes a
+step's state. Settling is the same after a crash as in an ordinary pass, because neither remembers anything.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from plans import actions, effects, estimates
+from plans.observed import Place, World
+from reconciler import crashpoints
+from reconciler.cloudstack import errors
+from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.jobs import JobBoard
+from reconciler.cloudstack.outcomes import (
+    Accepted,
+    CallOutcome,
+    Done,
+    JobFailed,
+    JobPending,
+    JobResult,
+    JobSucceeded,
+    JobUnknown,
+    JobVanished,
+    Refused,
+    Unknown,
+)
+from reconciler.cloudstack.permit import Permit
+from reconciler.clock import Clock
+from reconciler.observe import Fleet
+from reconciler.perform import Performed, perform
+from reconciler.settings import Limits
+from reconciler.store import journal
+from reconciler.store.database import Database
+from reconciler.store.journal import Run, StepRow, StepState
+
+JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
+GRACE = timedelta(seconds=30)
+BACKOFF = timedelta(seconds=5)
+BACKOFF_MAX = timedelta(minutes=2)
+
+
+class Kind(StrEnum):
+    """What a step or a pass came to."""
+
+    DONE = "done"
+    WAIT = "wait"
+    RETRY = "retry"
+    REFUSED = "refused"
+    FAILED = "failed"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a step: why, the cloud's code if it gave one, when to look again, and facts learned for the journal."""
+
+    kind: Kind
+    why: str = ""
+    code: int | None = None
+    until: datetime | None = None
+    learned: Mapping[str, Any] = field(default_factory=dict)
+
+
+def job_id(run_id: str, seq: int, attempt: int) -> str:
+    """Our own id for the job of this attempt: the same whenever it is asked for, so that a lost answer can be found."""
+    return str(uuid.uuid5(JOB_NAMESPACE, f"{run_id}/{seq}/{attempt}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Carries single steps out. Holds connections, no state: everything it knows is in the journal and the world."""
+
+    database: Database
+    client: Client
+    clock: Clock
+    limits: Limits
+
+    # --- a step whose turn it is --------------------------------------------------------------------------------------
+
+    def submit(self, run: Run, row: StepRow, world: World, fleet: Fleet) -> Outcome:
+        """Journal the intent of this step, send it once, and record what was answered."""
+        blocked = effects.blocker(row.action, world)
+        if blocked is not None:
+            return self.record(run, row, Outcome(Kind.REFUSED, f"{row.word}: {blocked}"))
+        crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
+        row = self._intend(run, row, world)
+        crashpoints.hit(crashpoints.Point.AFTER_INTENT)
+        try:
+            performed = perform(row.action, world, self.client.writer(permit(run, world, fleet)), row.custom_job_id or "")
+        except errors.InvariantViolated as violated:
+            return self.record(run, row, Outcome(Kind.FAILED, f"refused by {violated.inv}: {violated}"))
+        except errors.CloudError as unseen:
+            return self.record(run, row, Outcome(Kind.RETRY, str(unseen)))
+        crashpoints.hit(crashpoints.Point.AFTER_SEND)
+        outcome = self.record(run, row, self._answered(row, performed))
+        crashpoints.hit(crashpoints.Point.AFTER_RECORD)
+        return outcome
+
+    def _intend(self, run: Run, row: StepRow, world: World) -> StepRow:
+        now = self.clock.now()
+        deadline = now + estimates.deadline(row.action, world)
+        own_id = job_id(run.id, row.seq, row.attempts + 1)
+        with self.database.begin() as connection:
+            return journal.step_started(connection, run, row, own_id, deadline, now, **_known_before(row.action, world))
+
+    def _answered(self, row: StepRow, performed: Performed) -> Outcome:
+        return _from_answer(performed.outcome, performed.learned, isinstance(row.action, _OURS), self._again(row))
+
+    def _again(self, row: StepRow) -> datetime:
+        return self.clock.now() + min(BACKOFF * 2 ** max(0, row.attempts - 1), BACKOFF_MAX)
+
+    # --- a step under way ---------------------------------------------------------------------------------------------
+
+    def settle(self, run: Run, row: StepRow, world: World, board: JobBoard) -> Outcome:
+        """What became of a step that was sent, or may have been: looked at, and recorded."""
+        crashpoints.hit(crashpoints.Point.BEFORE_SETTLE)
+        outcome = self.record(run, row, self._looked_at(row, world, board))
+        crashpoints.hit(crashpoints.Point.AFTER_SETTLE)
+        return outcome
+
+    def _looked_at(self, row: StepRow, world: World, board: JobBoard) -> Outcome:
+        own_id = row.custom_job_id or ""
+        now = self.clock.now()
+        if isinstance(row.action, _WITHOUT_JOB):
+            return self._without_job(row, world)
+        if board.is_pending(own_id):
+            return self._still_pending(row, now)
+        if row.action.achieved(world) and not isinstance(row.action, _NEEDS_RESULT):
+            return Outcome(Kind.DONE, learned=learned_after(row.action, world, now))
+        try:
+            result = board.settle(own_id)
+        except errors.CloudError as unseen:
+            return Outcome(Kind.WAIT, str(unseen), until=now + self.limits.poll)
+        return self._ended(row, world, result, now)
+
+    def _without_job(self, row: StepRow, world: World) -> Outcome:
+        if row.action.achieved(world):
+            return Outcome(Kind.DONE)
+        return Outcome(Kind.RETRY, "a look does not show it yet", until=self._again(row))
+
+    def _still_pending(self, row: StepRow, now: datetime) -> Outcome:
+        if row.deadline is not None and now >= row.deadline:
+            why = f"cloud job {row.custom_job_id} is still pending after its deadline; looking on"
+            return Outcome(Kind.STUCK, why, until=now + self.limits.poll)
+        return Outcome(Kind.WAIT, f"cloud job {row.custom_job_id} running", until=now + self.limits.poll)
+
+    def _ended(self, row: StepRow, world: World, result: JobResult, now: datetime) -> Outcome:
+        match result:
+            case JobPending():
+                return self._still_pending(row, now)
+            case JobSucceeded():
+                return self._succeeded(row, world, result, now)
+            case JobFailed():
+                return self._job_failed(row, result)
+            case JobVanished():
+                return self._vanished(row, now)
+            case JobUnknown():
+                return self._unseen(row, now, f"cloud job {row.custom_job_id} ended without a verdict: {result.why}")
+
+    def _succeeded(self, row: StepRow, world: World, result: JobSucceeded, now: datetime) -> Outcome:
+        """Believed when the look agrees; an id just learned is looked up in the next round."""
+        learned = _from_result(row.action, result)
+        if isinstance(row.action, _NEEDS_RESULT):
+            at_rest = world.volumes.get(row.subject)
+            if at_rest is None or at_rest.state != "Ready":
+                return self._unseen(row, now, "reverted, but the volume is not Ready yet")
+            return Outcome(Kind.DONE, learned=learned)
+        if row.action.achieved(world):
+            return Outcome(Kind.DONE, learned={**learned, **learned_after(row.action, world, now)})
+        if learned:
+            return Outcome(Kind.WAIT, "looking for what was made", until=now, learned=learned)
+        return self._unseen(row, now, "the cloud reports success, but a look does not show it")
+
+    def _job_failed(self, row: StepRow, result: JobFailed) -> Outcome:
+        why = f"cloud job {row.custom_job_id} failed with {result.code}: {result.text or 'no reason given'}"
+        return Outcome(Kind.RETRY if result.retryable else Kind.FAILED, why, result.code, self._again(row))
+
+    def _vanished(self, row: StepRow, now: datetime) -> Outcome:
+        """The cloud knows no such job: it never arrived, once a grace period is over in which it could be under way."""
+        if row.started_at is not None and now < row.started_at + GRACE:
+            return Outcome(Kind.WAIT, "not known to the cloud yet", until=row.started_at + GRACE)
+        if row.state is StepState.WAITING:
+            return self._unseen(row, now, "the cloud has forgotten its job, and a look does not show its effect")
+        return Outcome(Kind.RETRY, "it never arrived", until=now)
+
+    def _unseen(self, row: StepRow, now: datetime, why: str) -> Outcome:
+        if row.deadline is not None and now >= row.deadline:
+            return Outcome(Kind.STUCK, why, until=now + self.limits.poll)
+        return Outcome(Kind.WAIT, why, until=now + self.limits.poll)
+
+    # --- the one place ------------------------------------------------------------------------------------------------
+
+    def record(self, run: Run, row: StepRow, outcome: Outcome) -> Outcome:
+        """Turn an outcome into the step's next state, facts of the run, an event and the time of the next try."""
+        now = self.clock.now()
+        if outcome.kind is Kind.RETRY and row.attempts >= self.limits.attempts:
+            outcome = Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
+        state = _NEXT_STATE[outcome.kind]
+        with self.database.begin() as connection:
+            if outcome.learned:
+                journal.learn(connection, run, row, outcome.learned, now)
+            if state is not None and (state is not row.state or outcome.kind is Kind.RETRY):
+                journal.step_ended(connection, run, row, state, outcome.code, outcome.why, outcome.until, now)
+                journal.event(connection, now, run, row, outcome.kind, outcome.why)
+        return outcome
+
+
+_OURS = (actions.Reserve, actions.Release)
+_WITHOUT_JOB = (actions.Reserve, actions.Release, actions.DeleteDefaultRoot)
+_NEEDS_RESULT = (actions.RevertReplica,)
+_NEXT_STATE: Mapping[Kind, StepState | None] = {
+    Kind.DONE: StepState.DONE,
+    Kind.WAIT: StepState.WAITING,
+    Kind.RETRY: StepState.PENDING,
+    Kind.REFUSED: None,
+    Kind.FAILED: StepState.FAILED,
+    Kind.STUCK: StepState.STUCK,
+}
+
+
+def _from_answer(answer: CallOutcome, learned: Mapping[str, Any], ours: bool, again: datetime) -> Outcome:
+    match answer:
+        case Done():
+            return Outcome(Kind.DONE if ours else Kind.WAIT, "looking", until=None, learned=learned)
+        case Accepted():
+            return Outcome(Kind.WAIT, f"cloud job {answer.job_id} accepted", learned=learned)
+        case Refused(retryable=True):
+            return Outcome(Kind.RETRY, f"{answer.code}: {answer.text}", answer.code, again)
+        case Refused():
+            return Outcome(Kind.FAILED, f"{answer.code}: {answer.text}", answer.code)
+        case Unknown():
+            return Outcome(Kind.WAIT, f"no answer: {answer.why}; looking for what became of it", until=again)
+    raise TypeError(type(answer).__name__)
+
+
+def _known_before(action: actions.Action, world: World) -> dict[str, Any]:
+    """Facts that must be in the journal before the call: from a started guest on, the replicas count as written."""
+    if isinstance(action, actions.StartGuest):
+        return {"start_sent": True}
+    if isinstance(action, actions.SnapshotReplica):
+        return {"point": (action.volume_id, action.name)}
+    if isinstance(action, actions.CreateGuest):
+        return {"guest_name": action.name}
+    return {}
+
+
+def _from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]:
+    """Ids and confirmations that only the job's result can give."""
+    if isinstance(action, actions.RevertReplica):
+        return {"reverted": action.volume_id}
+    if isinstance(action, actions.CreateGuest) and result.entity_id:
+        return {"guest_id": result.entity_id}
+    if isinstance(action, actions.SnapshotReplica) and result.entity_id:
+        return {"snapshot_id": result.entity_id}
+    return {}
+
+
+def learned_after(action: actions.Action, world: World, now: datetime) -> dict[str, Any]:
+    """Facts that the look after a finished action adds: the blank root's id, since when the guest runs."""
+    if isinstance(action, actions.CreateGuest) and world.guest is not None:
+        roots = [v for v in world.on(world.guest.id) if v.device_id == 0 and v.id not in world.replicas]
+        return {"default_root_id": roots[0].id} if roots else {}
+    if isinstance(action, actions.StartGuest):
+        return {"running_since": now}
+    return {}
+
+
+def permit(run: Run, world: World, fleet: Fleet) -> Permit:
+    """What this run may touch, for the client's lowest layer to check once more."""
+    facts = world.run
+    placements = facts.placements if facts else ()
+    return Permit(
+        run_id=run.id,
+        kind="test",
+        replicas=world.replicas,
+        protected=frozenset(fleet.protected) | world.replicas,
+        appliances=fleet.appliances,
+        guest_id=facts.guest_id if facts else None,
+        guest_name=facts.guest_name if facts else "",
+        default_root_id=facts.default_root_id if facts else None,
+        allowed_networks=world.test_networks,
+        guest_devices={p.volume_id: p.guest_device for p in placements},
+        snapshots={s.id: _releasable(s.volume_id, world) for s in _own_snapshots(world)},
+        points_ready=effects.points_missing(world) is None,
+        replication_idle=not world.source.active_jobs,
+    )
+
+
+def _own_snapshots(world: World) -> list[Any]:
+    points = world.run.points if world.run else ()
+    return [s for s in (world.snapshot_of(p) for p in points) if s is not None]
+
+
+def _releasable(volume_id: str, world: World) -> bool:
+    return not world.written(volume_id) and world.place(volume_id) is Place.APPLIANCE

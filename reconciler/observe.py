@@ -1,0 +1,124 @@
+"""One look: both sources joined into an estate and a fleet, and the part of them that concerns one VM.
+
+Called by `reconciler.loop` at the start of every round; the result is shared by all VMs of that round. A look that is not
+complete raises (`LookFailed` from the client): there are no half estates. CloudStack and database are never reconciled
+with each other here; where they differ, the guards say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from plans.observed import Capabilities, Estate, Machine, RunFacts, Source, World
+from reconciler.cloudstack.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the database says of all replicated VMs.
+
+    `protected` maps every replica's volume id to the key of the VM it belongs to, `shared` the volumes that more than one
+    VM claims to those VMs' names; `flagged` and `unflagged` are the networks mapped as test and as production networks.
+    """
+
+    sources: Mapping[str, Source]
+    protected: Mapping[str, str]
+    shared: Mapping[str, frozenset[str]]
+    flagged: frozenset[str]
+    unflagged: frozenset[str]
+
+    @property
+    def appliances(self) -> frozenset[str]:
+        """The ids of all appliances: machines that are never stopped, destroyed or reconfigured."""
+        return frozenset(s.platform.appliance_id for s in self.sources.values() if s.platform)
+
+
+def fleet(sources: Iterable[Source], test_networks: Iterable[str] = ()) -> Fleet:
+    """The fleet from its VMs; `test_networks` are flagged by the settings besides those in `network_mappings`."""
+    by_key = {s.key: s for s in sources}
+    claims: dict[str, set[str]] = {}
+    for source in by_key.values():
+        for disk in source.disks:
+            if disk.volume_id:
+                claims.setdefault(disk.volume_id, set()).add(source.key)
+    mappings = [m for s in by_key.values() for m in s.mappings]
+    return Fleet(
+        sources=by_key,
+        protected={volume: min(keys) for volume, keys in claims.items()},
+        shared={v: frozenset(by_key[k].name for k in keys) for v, keys in claims.items() if len(keys) > 1},
+        flagged=frozenset(m.network_id for m in mappings if m.is_test) | frozenset(test_networks),
+        unflagged=frozenset(m.network_id for m in mappings if not m.is_test),
+    )
+
+
+def estate(client: Client, now: datetime, capabilities: Capabilities) -> Estate:
+    """Everything CloudStack shows to this account, complete, or an exception.
+
+    Volumes are read after machines and snapshots, because attachment is the fact that most depends on being fresh.
+    """
+    machines, networks = client.machines(), client.networks()
+    vm_snapshots, snapshots = client.vm_snapshots(), client.snapshots()
+    return Estate(
+        looked_at=now,
+        capabilities=capabilities,
+        machines={m.id: m for m in machines},
+        volumes={v.id: v for v in client.volumes()},
+        snapshots={s.id: s for s in snapshots},
+        vm_snapshots={s.id: s for s in vm_snapshots},
+        networks={n.id: n for n in networks},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What our own journal adds to a look at one VM: the run in hand, how many came before, dirty replicas."""
+
+    run: RunFacts | None = None
+    attempt: int = 1
+    dirty: frozenset[str] = frozenset()
+
+
+def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> World:
+    """The part of the estate that concerns this VM."""
+    guest = looked.machines.get(memory.run.guest_id) if memory.run and memory.run.guest_id else None
+    appliance = looked.machines.get(source.platform.appliance_id) if source.platform else None
+    near = {m.id for m in (guest, appliance) if m is not None}
+    ours = {d.volume_id for d in source.disks if d.volume_id}
+    if memory.run is not None:
+        ours |= {p.volume_id for p in memory.run.placements} | {memory.run.default_root_id}
+    return World(
+        source=source,
+        capabilities=looked.capabilities,
+        appliance=appliance,
+        guest=guest,
+        volumes={v.id: v for v in looked.volumes.values() if v.id in ours or v.vm_id in near},
+        snapshots={s.id: s for s in looked.snapshots.values() if s.volume_id in ours},
+        vm_snapshots={s.id: s for s in looked.vm_snapshots.values() if s.vm_id in near},
+        networks=looked.networks,
+        run=memory.run,
+        attempt=memory.attempt,
+        dirty=memory.dirty,
+        names_taken=_names(looked.machines.values(), guest),
+        claimed_volumes={v: _others(names, source) for v, names in all_vms.shared.items() if v in ours},
+        test_networks=test_networks(looked, all_vms),
+    )
+
+
+def test_networks(looked: Estate, all_vms: Fleet) -> frozenset[str]:
+    """The ids of networks flagged as test networks and nowhere mapped as production networks."""
+    names = (
+        n.id
+        for n in looked.networks.values()
+        if {n.id, n.name} & all_vms.flagged and not {n.id, n.name} & all_vms.unflagged
+    )
+    return frozenset(names)
+
+
+def _names(machines: Iterable[Machine], guest: Machine | None) -> frozenset[str]:
+    return frozenset(m.name for m in machines if guest is None or m.id != guest.id)
+
+
+def _others(names: frozenset[str], source: Source) -> str:
+    return ", ".join(sorted(names - {source.name})) or source.name

@@ -1,0 +1,97 @@
+"""Settings to everything connected: the only place that constructs.
+
+Called by the command line, the daemon and tests. It fails here, with a sentence that says what to do, or everything works.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+
+from reconciler import settings as settings_module
+from reconciler.clock import Clock, SystemClock
+from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.endpoint import Endpoint
+from reconciler.loop import Engine
+from reconciler.settings import Settings, SettingsError
+from reconciler.store import legacy
+from reconciler.store.database import Database
+from specs.load import Bounds
+
+
+def settings_path() -> Path:
+    """Where the settings are when nobody says: `FAILOVER_SETTINGS`, else `failover.yaml` in the working folder."""
+    return Path(os.environ.get("FAILOVER_SETTINGS", settings_module.FILE_NAME))
+
+
+def settings(path: Path | None) -> Settings:
+    """The settings from this file, or from where they are when nobody says."""
+    return settings_module.load(path or settings_path())
+
+
+def database(found: Settings) -> Database:
+    """The database, connected; nothing is created and nothing migrated."""
+    section = found.database
+    password = found.secret(section.password) if section.password else None
+    return Database(found.database_url, password=password, ca_file=_anchored(found, section.ca_file))
+
+
+def client(found: Settings, clock: Clock) -> Client:
+    """The CloudStack client; the keys are read here and go nowhere else."""
+    section = found.cloudstack
+    key, secret = found.secret(section.api_key), found.secret(section.secret_key)
+    try:
+        endpoint = Endpoint(
+            url=section.endpoint,
+            key=pydantic.SecretStr(key),
+            secret=pydantic.SecretStr(secret),
+            ca_file=_anchored(found, section.ca_file),
+            timeout_connect=section.connect_timeout.total_seconds(),
+            timeout_read=section.read_timeout.total_seconds(),
+        )
+    except pydantic.ValidationError as faulty:
+        names = ", ".join(".".join(map(str, e["loc"])) for e in faulty.errors(include_input=False))
+        raise SettingsError(f"cloudstack: {names} cannot be used; is a secret reference empty?") from None
+    return Client(endpoint, clock.now)
+
+
+def bounds(found: Settings, path: Path | None = None) -> Bounds:
+    """The bounds that specs are checked against, naming where they come from."""
+    where = str(path or settings_module.FILE_NAME)
+    return Bounds(found.test.min_duration, found.test.max_duration, f"settings file, test.min_duration ({where})",
+                  f"settings file, test.max_duration ({where})")
+
+
+def owner() -> str:
+    """What this process calls itself in leases: machine and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Everything a command needs."""
+
+    settings: Settings
+    database: Database
+    engine: Engine
+
+
+def connect(path: Path | None, clock: Clock | None = None) -> Connected:
+    """Everything connected, from a settings file."""
+    return connected(settings(path), clock or SystemClock())
+
+
+def connected(found: Settings, clock: Clock) -> Connected:
+    """Everything connected, from settings."""
+    store = database(found)
+    adopted = legacy.adopt(store)
+    engine = Engine(store, client(found, clock), clock, found, owner(), adopted)
+    return Connected(found, store, engine)
+
+
+def _anchored(found: Settings, path: Path | None) -> Path | None:
+    return None if path is None else found.base / path
