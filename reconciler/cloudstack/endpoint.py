@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 
 class Endpoint(pydantic.BaseModel):
-    """One API address with its keys; neither key is ever printed. Timeouts are seconds, `max_bytes` bounds one answer."""
+    """One API address with its keys, which are never printed. Timeouts are seconds, `max_bytes` bounds one answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

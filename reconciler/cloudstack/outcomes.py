@@ -24,7 +24,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A job took it. `entity_id` is the object made at once by a deploy or a snapshot."""
+    """A job took it, under our own id. `entity_id` is the object made at once by a deploy or a snapshot."""
 
     job_id: str
     entity_id: str | None = None

@@ -1,0 +1,294 @@
+"""CloudStack's plain data → records of `plans.observed`. The one place that knows field names. Pure.
+
+`reads` hands over the rows of lists and the content of single answers. Fields that we do not use are ignored whatever
+they hold, unknown states are kept as text, a wrong type in a field that we do use is `BadAnswer`: half-understood facts
+about disks are worse than none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+
+from plans.observed import Capabilities, Machine, Network, Nic, VmSnapshot, Volume, VolumeSnapshot
+from reconciler.cloudstack.errors import BadAnswer
+from reconciler.cloudstack.outcomes import (
+    Accepted,
+    CallOutcome,
+    Done,
+    JobFailed,
+    JobPending,
+    JobResult,
+    JobSucceeded,
+    JobUnknown,
+    Unknown,
+    retryable,
+)
+
+Record = TypeVar("Record")
+ADMINISTRATORS = frozenset({1, 2, 4})
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone: where things are made."""
+
+    id: str
+    name: str
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a truth value where a number is expected")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _truth(value: object) -> object:
+    return value.strip().lower() == "true" if isinstance(value, str) else value
+
+
+Id = Annotated[str, StringConstraints(pattern=re.compile(r"(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+Number = Annotated[int, BeforeValidator(_no_bool)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+
+
+class _Row(pydantic.BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class _Tag(_Row):
+    key: str
+    value: str = ""
+
+
+class _Tagged(_Row):
+    id: Id
+    tags: tuple[_Tag, ...] = ()
+
+    @property
+    def tag_map(self) -> dict[str, str]:
+        return {t.key: t.value for t in self.tags}
+
+
+class _Volume(_Tagged):
+    name: str = ""
+    state: str
+    type: str
+    size: Number = 0
+    zoneid: Id
+    virtualmachineid: Id | None = None
+    deviceid: Number | None = None
+    path: str | None = None
+
+    def record(self) -> Volume:
+        return Volume(
+            self.id, self.name, self.state, self.type, self.size, self.zoneid,
+            self.virtualmachineid, self.deviceid, self.path, self.tag_map,
+        )  # fmt: skip
+
+
+class _Nic(_Row):
+    id: Id
+    networkid: Id
+    isdefault: Truth = False
+    ipaddress: str | None = None
+    macaddress: str | None = None
+
+    def record(self) -> Nic:
+        return Nic(self.id, self.networkid, self.isdefault, self.ipaddress, self.macaddress)
+
+
+class _Machine(_Tagged):
+    name: str
+    displayname: str = ""
+    state: str
+    zoneid: Id
+    lastupdated: str | None = None
+    details: Mapping[str, Any] = Field(default_factory=dict)
+    nic: tuple[_Nic, ...] = ()
+    account: str = ""
+
+    def record(self) -> Machine:
+        return Machine(
+            self.id, self.name, self.displayname, self.state, self.zoneid, self._started(),
+            tuple(n.record() for n in self.nic), self.tag_map, self.account,
+        )  # fmt: skip
+
+    def _started(self) -> bool:
+        # The first start, even a failed one, sets the time and removes the detail. Both must say "never".
+        never = self.lastupdated is None and str(self.details.get("deployvm", "")).lower() == "true"
+        return not never or self.state not in ("Stopped", "Destroyed", "Expunging")
+
+
+class _VolumeSnapshot(_Tagged):
+    name: str = ""
+    volumeid: Id
+    state: str
+
+    def record(self) -> VolumeSnapshot:
+        return VolumeSnapshot(self.id, self.name, self.volumeid, self.state, self.tag_map)
+
+
+class _VmSnapshot(_Row):
+    id: Id
+    name: str = ""
+    displayname: str | None = None
+    virtualmachineid: Id
+    state: str
+
+    def record(self) -> VmSnapshot:
+        return VmSnapshot(self.id, self.displayname or self.name, self.virtualmachineid, self.state)
+
+
+class _Network(_Row):
+    id: Id
+    name: str = ""
+    type: str = ""
+    state: str = ""
+    zoneid: Id
+
+    def record(self) -> Network:
+        return Network(self.id, self.name, self.type, self.state, self.zoneid)
+
+
+class _Zone(_Row):
+    id: Id
+    name: str
+
+    def record(self) -> Zone:
+        return Zone(self.id, self.name)
+
+
+class _Job(_Row):
+    jobid: Id
+
+    def record(self) -> str:
+        return self.jobid.lower()
+
+
+class _Capability(_Row):
+    cloudstackversion: str = ""
+    kvmsnapshotenabled: Truth = False
+    allowuserexpungerecovervm: Truth = False
+
+
+class _Account(_Row):
+    accounttype: Number = 0
+
+
+class _Accepted(_Row):
+    jobid: Id
+    id: Id | None = None
+
+
+class _JobError(_Row):
+    errortext: str | None = None
+
+
+class _JobAnswer(_Row):
+    jobstatus: Number
+    jobresultcode: Number = 0
+    jobresult: Mapping[str, Any] | None = None
+    jobinstanceid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: the command that lists it, the key of its rows, and how a row becomes a record."""
+
+    command: str
+    member: str
+    row: type[Any]
+
+
+VOLUMES = Kind("listVolumes", "volume", _Volume)
+MACHINES = Kind("listVirtualMachines", "virtualmachine", _Machine)
+SNAPSHOTS = Kind("listSnapshots", "snapshot", _VolumeSnapshot)
+VM_SNAPSHOTS = Kind("listVMSnapshot", "vmsnapshot", _VmSnapshot)
+NETWORKS = Kind("listNetworks", "network", _Network)
+ZONES = Kind("listZones", "zone", _Zone)
+JOBS = Kind("listAsyncJobs", "asyncjobs", _Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of one answer to a list command, and the total that the server names, if it does."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    count: int | None
+
+
+def page(kind: Kind, content: Mapping[str, Any], where: str) -> Page:
+    """One page of a list. An empty object is an empty list; `vmSnapshot` and `vmsnapshot` are the same."""
+    found: Any = next((v for k, v in content.items() if k.lower() == kind.member), [])
+    count = content.get("count", None if content else 0)
+    counted = count is None or (isinstance(count, int) and not isinstance(count, bool))
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found) or not counted:
+        raise BadAnswer(f"{kind.command} answers with something that is not a list of {kind.member}", where)
+    return Page(tuple(found), count)
+
+
+def records(kind: Kind, rows: Sequence[Mapping[str, Any]], where: str) -> tuple[Any, ...]:
+    """The rows as records. Raises `BadAnswer` naming the field, never its content."""
+    return tuple(_checked(kind.row, row, where).record() for row in rows)
+
+
+def key_of(kind: Kind, row: Mapping[str, Any], where: str) -> str:
+    """What makes a row the same row on another page."""
+    key = row.get("jobid" if kind is JOBS else "id")
+    if not isinstance(key, str):
+        raise BadAnswer(f"{kind.command} lists a {kind.member} without id", where)
+    return key
+
+
+def capabilities(content: Mapping[str, Any], administrator: Callable[[], bool], where: str) -> Capabilities:
+    """What this cloud can do; `administrator` is asked only when the answer depends on the account."""
+    found = _checked(_Capability, content.get("capability"), where)
+    return Capabilities(
+        release=found.cloudstackversion,
+        kvm_snapshot_enabled=found.kvmsnapshotenabled,
+        may_expunge=found.allowuserexpungerecovervm or administrator(),
+    )
+
+
+def administrator(content: Mapping[str, Any], where: str) -> bool:
+    """Whether the account that asked is an administrator of some kind (content of listAccounts)."""
+    accounts = content.get("account") or []
+    return any(_checked(_Account, row, where).accounttype in ADMINISTRATORS for row in accounts)
+
+
+def outcome(content: Mapping[str, Any], where: str) -> CallOutcome:
+    """What a mutating call that was not refused came to: a job, a plain success, or nothing one could rely on."""
+    if "jobid" in content:
+        accepted = _checked(_Accepted, content, where)
+        return Accepted(accepted.jobid, accepted.id)
+    if _truth(content.get("success")) is True:
+        return Done()
+    return Unknown(f"{where} answered neither with a job nor with success")
+
+
+def job(content: Mapping[str, Any], where: str) -> JobResult:
+    """What became of a job. One that failed without a result, or with code 0, has no verdict."""
+    found = _checked(_JobAnswer, content, where)
+    if found.jobstatus == 0:
+        return JobPending()
+    if found.jobstatus == 1:
+        return JobSucceeded(found.jobresult or {}, found.jobinstanceid or None)
+    if found.jobstatus != 2 or found.jobresult is None or found.jobresultcode == 0:
+        return JobUnknown(f"the job ended without a verdict (status {found.jobstatus}, code {found.jobresultcode})")
+    told = _checked(_JobError, found.jobresult, where)
+    return JobFailed(found.jobresultcode, told.errortext or "", retryable(found.jobresultcode))
+
+
+def _checked(model: type[Any], data: object, where: str) -> Any:
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as wrong:
+        first = wrong.errors(include_input=False, include_url=False, include_context=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the answer"
+        raise BadAnswer(f"{field} is not as documented: {first['msg']}", where) from None

@@ -1,0 +1,283 @@
+"""Looking: every read that the product makes, complete or failed, retried while that makes sense.
+
+`reconciler.observe` calls these for a look, `writer` for the fresh looks that its rules want, `jobs` for jobs. A list
+is asked for whole; where the server does not allow that, pages are walked and compared with its `count`, because walks
+repeat and lose rows. Filters on names and states are applied here again: the server's own are not to be relied upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import requests
+import stamina
+
+from plans.observed import Capabilities, Machine, Network, VmSnapshot, Volume, VolumeSnapshot
+from reconciler.cloudstack import answers, parse, permit, signing
+from reconciler.cloudstack.endpoint import Endpoint
+from reconciler.cloudstack.errors import (
+    BadAnswer,
+    CloudError,
+    LookFailed,
+    NotAllowed,
+    Unauthorised,
+    Unreachable,
+)
+from reconciler.cloudstack.outcomes import JobResult, JobUnknown, JobVanished
+from reconciler.cloudstack.transport import Transport
+
+GONE = frozenset({"Destroyed", "Expunging"})
+PAGE_SIZES = (500, 100, 20)
+MAX_PAGES = 2000
+BUSY = frozenset({429, 500, 502, 503, 504, 530, 533, 534})
+PARAM_ERROR = 431
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a read is tried: `attempts` in all, within `deadline` seconds; `walks` bounds repeated page walks."""
+
+    attempts: int = 5
+    deadline: float = 60.0
+    first_wait: float = 0.2
+    longest_wait: float = 10.0
+    walks: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Rows by id as far as they are known, and how many there should be."""
+
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    count: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.count is not None and len(self.rows) == self.count
+
+    def joined(self, other: _Walk) -> _Walk:
+        """Both together while they speak of the same number; else only the newer."""
+        joined = {**self.rows, **other.rows}
+        same = self.count == other.count and other.count is not None and len(joined) <= other.count
+        return _Walk(joined, other.count) if same else other
+
+
+class Reader:
+    """Reads from one CloudStack. Raises the errors of `errors`; never changes anything."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Callable[[], datetime],
+        session: requests.Session | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._transport = Transport(endpoint, clock, session)
+        self._clock = clock
+        self._patience = patience or Patience()
+
+    # --- lists --------------------------------------------------------------------------------------------------------
+
+    def machines(self) -> tuple[Machine, ...]:
+        """All VMs that are not destroyed."""
+        found: tuple[Machine, ...] = self._list(parse.MACHINES, details="min,nics", state="present")
+        return tuple(m for m in found if m.state not in GONE)
+
+    def machines_named(self, name: str) -> tuple[Machine, ...]:
+        """The VMs of exactly this host name, destroyed ones too where the account may see them."""
+        found: tuple[Machine, ...] = self._list(parse.MACHINES, details="min,nics", name=name)
+        return tuple(m for m in found if m.name == name)
+
+    def volumes(self) -> tuple[Volume, ...]:
+        """All volumes, in every state but expunged."""
+        return self._list(parse.VOLUMES)
+
+    def volumes_of(self, vm_id: str) -> tuple[Volume, ...]:
+        """The volumes attached to that VM, now."""
+        found: tuple[Volume, ...] = self._list(parse.VOLUMES, virtualmachineid=permit.uuid("virtualmachineid", vm_id))
+        return tuple(v for v in found if v.vm_id == vm_id)
+
+    def snapshots(self) -> tuple[VolumeSnapshot, ...]:
+        """All volume snapshots that the account may see."""
+        return self._list(parse.SNAPSHOTS)
+
+    def vm_snapshots(self) -> tuple[VmSnapshot, ...]:
+        """All VM snapshot rows, in every state; `name` is the name a person gave."""
+        return self._list(parse.VM_SNAPSHOTS)
+
+    def networks(self) -> tuple[Network, ...]:
+        """All networks that the account may use."""
+        return self._list(parse.NETWORKS)
+
+    def zones(self) -> tuple[parse.Zone, ...]:
+        """The zones that the account may use."""
+        return self._list(parse.ZONES)
+
+    def pending_jobs(self) -> frozenset[str]:
+        """The ids of this account's jobs that have not ended."""
+        return frozenset(self._list(parse.JOBS, listall=None))
+
+    # --- single objects -----------------------------------------------------------------------------------------------
+
+    def machine(self, vm_id: str) -> Machine | None:
+        """That VM, or None when there is none of this id (destroyed ones are shown)."""
+        found: Machine | None = self._one(parse.MACHINES, vm_id, details="min,nics")
+        return found
+
+    def volume(self, volume_id: str) -> Volume | None:
+        """That volume, or None when there is none of this id."""
+        found: Volume | None = self._one(parse.VOLUMES, volume_id)
+        return found
+
+    def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        """That volume snapshot, or None when there is none of this id."""
+        found: VolumeSnapshot | None = self._one(parse.SNAPSHOTS, snapshot_id)
+        return found
+
+    def job(self, job_id: str) -> JobResult:
+        """What became of that job. One that the server does not know, or hides from us, has vanished or is unknown."""
+        arguments = {"jobid": permit.uuid("jobid", job_id)}
+        try:
+            content = self._read("queryAsyncJobResult", arguments)
+        except LookFailed as refused:
+            if refused.code == PARAM_ERROR:
+                return JobVanished()
+            if refused.code == 531:
+                return JobUnknown("the job belongs to another account")
+            raise
+        return parse.job(content, self._transport.where("queryAsyncJobResult"))
+
+    def capabilities(self) -> Capabilities:
+        """What this cloud and this account can do; one call, or two where it depends on the account's kind."""
+        content = self._read("listCapabilities", {})
+        return parse.capabilities(content, self._administrator, self._transport.where("listCapabilities"))
+
+    def _administrator(self) -> bool:
+        try:
+            content = self._read("listAccounts", {})
+        except NotAllowed:
+            return False
+        return parse.administrator(content, self._transport.where("listAccounts"))
+
+    # --- how a list becomes complete ----------------------------------------------------------------------------------
+
+    def _one(self, kind: parse.Kind, object_id: str, **filters: signing.Value) -> Any:
+        arguments = {"id": permit.uuid("id", object_id), "listall": True, **filters}
+        where = self._transport.where(kind.command)
+        try:
+            found = parse.page(kind, self._read(kind.command, arguments), where)
+        except LookFailed as refused:
+            if refused.code == PARAM_ERROR:
+                return None
+            raise
+        rows = [row for row in found.rows if str(row.get("id")).lower() == object_id.lower()]
+        return parse.records(kind, rows[:1], where)[0] if rows else None
+
+    def _list(self, kind: parse.Kind, **filters: signing.Value) -> tuple[Any, ...]:
+        arguments: dict[str, signing.Value] = {"listall": True, **filters}
+        where = self._transport.where(kind.command)
+        whole = self._whole(kind, arguments)
+        if whole is None or not whole.complete:
+            whole = self._walked(kind, arguments)
+        return parse.records(kind, tuple(whole.rows.values()), where)
+
+    def _whole(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk | None:
+        """The list in one answer, or None where the server does not allow that."""
+        try:
+            found = self._page(kind, {**arguments, "pagesize": -1})
+        except LookFailed as refused:
+            if refused.code == PARAM_ERROR:
+                return None
+            raise
+        # Without a count, a list shorter than the silent cut can only be whole.
+        short = found.count is None and len(found.rows) < PAGE_SIZES[0]
+        return replace(found, count=len(found.rows)) if short else found
+
+    def _walked(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
+        known = _Walk()
+        for _ in range(self._patience.walks):
+            walk = self._walk(kind, arguments)
+            known = walk if walk.complete else known.joined(walk)
+            if known.complete:
+                return known
+        what = f"the list stayed incomplete: {len(known.rows)} of {known.count} after {self._patience.walks} walks"
+        raise LookFailed(what, self._transport.where(kind.command))
+
+    def _walk(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
+        """One walk over all pages. A `count` that changes on the way makes the walk worthless: it stays incomplete."""
+        size, first = self._first_page(kind, arguments)
+        rows, counts, seen = dict(first.rows), {first.count}, len(first.rows)
+        number, last = 2, len(first.rows)
+        while last and number <= MAX_PAGES and (first.count is None or seen < first.count):
+            page = self._page(kind, {**arguments, "page": number, "pagesize": size})
+            rows.update(page.rows)
+            if page.rows:
+                counts.add(page.count)
+            last, number = len(page.rows), number + 1
+            seen += last
+        if counts == {None} and not last:
+            return _Walk(rows, len(rows))
+        return _Walk(rows, first.count if len(counts) == 1 else None)
+
+    def _first_page(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> tuple[int, _Walk]:
+        for size in PAGE_SIZES[:-1]:
+            try:
+                return size, self._page(kind, {**arguments, "page": 1, "pagesize": size})
+            except LookFailed as refused:
+                # A server may allow smaller pages only; a filter that it refuses, it refuses at every size.
+                if refused.code != PARAM_ERROR:
+                    raise
+        return PAGE_SIZES[-1], self._page(kind, {**arguments, "page": 1, "pagesize": PAGE_SIZES[-1]})
+
+    def _page(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
+        where = self._transport.where(kind.command)
+        found = parse.page(kind, self._read(kind.command, arguments), where)
+        return _Walk({parse.key_of(kind, row, where): row for row in found.rows}, found.count)
+
+    # --- one read -----------------------------------------------------------------------------------------------------
+
+    def _read(self, command: str, arguments: Mapping[str, signing.Value]) -> Mapping[str, Any]:
+        """One read, tried again while that makes sense."""
+        for attempt in self._attempts():
+            with attempt:
+                return self._read_once(command, arguments)
+        raise AssertionError("stamina ends with a return or an exception")
+
+    def _attempts(self) -> Iterator[Any]:
+        patience = self._patience
+        return iter(
+            stamina.retry_context(
+                on=_again,
+                attempts=patience.attempts,
+                timeout=patience.deadline,
+                wait_initial=patience.first_wait,
+                wait_max=patience.longest_wait,
+                wait_jitter=patience.first_wait,
+            )
+        )
+
+    def _read_once(self, command: str, arguments: Mapping[str, signing.Value]) -> Mapping[str, Any]:
+        where = self._transport.where(command)
+        answer = self._transport.send(command, arguments)
+        content = answers.opened(answer, where)
+        if not isinstance(content, answers.No):
+            return content
+        raise self._refusal(command, answers.clock_hint(answer, self._clock()), content)
+
+    def _refusal(self, command: str, hint: str, no: answers.No) -> CloudError:
+        where = self._transport.where(command)
+        if no.code == 401:
+            return Unauthorised(where, hint)
+        if no.code == 432:
+            return NotAllowed(command, where)
+        return LookFailed(f"{no.code}: {no.text or 'no reason given'}", where, code=no.code, retry_after=no.retry_after)
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether a read is worth another try, and after how many seconds where the server named a time."""
+    if isinstance(error, LookFailed):
+        return error.retry_after if error.retry_after is not None else error.code in BUSY
+    return isinstance(error, Unreachable | BadAnswer)

@@ -1,0 +1,143 @@
+"""Changing: the only object with methods that change the cloud, each held to a permit.
+
+`client.Client.writer` makes one for `reconciler.perform`. Every method first asks `permit` (with a fresh look where a
+rule wants one) and raises `InvariantViolated` before anything is sent; then it sends once, never twice, and says what
+came of it. A connection that breaks after sending is `Unknown`. Journaling before and looking after are
+`reconciler.execute`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.cloudstack import answers, parse, permit, signing
+from reconciler.cloudstack.errors import BadAnswer, Unreachable, WrongAddress
+from reconciler.cloudstack.outcomes import NOT_SENT, CallOutcome, Done, Refused, Unknown, retryable
+from reconciler.cloudstack.permit import Permit
+from reconciler.cloudstack.reads import Reader
+from reconciler.cloudstack.transport import Transport
+
+
+class Writer:
+    """Changes what its permit allows. `job_id` is the caller's own id for the job, a lower-case UUID journaled before.
+
+    Every method returns a `CallOutcome`; raises `InvariantViolated` when the permit forbids the call, and another
+    `CloudError` when a fresh look that a rule wants did not succeed. In both cases nothing was sent.
+    """
+
+    def __init__(self, transport: Transport, reader: Reader, allowed: Permit) -> None:
+        self._transport, self._reader, self._permit = transport, reader, allowed
+
+    # --- the guest ----------------------------------------------------------------------------------------------------
+
+    def deploy(
+        self,
+        name: str,
+        display_name: str,
+        zone_id: str,
+        template_id: str,
+        service_offering_id: str,
+        networks: Sequence[str],
+        cpus: int,
+        memory_mb: int,
+        uefi: bool,
+        job_id: str,
+    ) -> CallOutcome:
+        """Make the guest, stopped, on exactly these networks (first is default). `entity_id` is the new VM."""
+        permit.deploy(self._permit, name, networks)
+        boot = {"boottype": "UEFI" if uefi else "BIOS", "bootmode": "LEGACY"}
+        ids = {"zoneid": zone_id, "templateid": template_id, "serviceofferingid": service_offering_id}
+        return self._submit(
+            "deployVirtualMachine",
+            job_id,
+            name=name,
+            displayname=display_name,
+            networkids=[permit.uuid("networkids", n) for n in networks],
+            startvm=False,
+            details={"cpuNumber": cpus, "memory": memory_mb},
+            **{key: permit.uuid(key, value) for key, value in ids.items()},
+            **boot,
+        )
+
+    def start(self, vm_id: str, job_id: str) -> CallOutcome:
+        """Start the guest, after a fresh look at its disks and network cards."""
+        permit.guest(self._permit, permit.uuid("id", vm_id))
+        permit.start(self._permit, self._reader.machine(vm_id), self._reader.volumes_of(vm_id))
+        return self._submit("startVirtualMachine", job_id, id=vm_id)
+
+    def stop(self, vm_id: str, forced: bool, job_id: str) -> CallOutcome:
+        """Stop the guest. Forced is for one that no longer answers: its host may still write to the disks."""
+        permit.guest(self._permit, permit.uuid("id", vm_id))
+        return self._submit("stopVirtualMachine", job_id, id=vm_id, forced=forced)
+
+    def destroy(self, vm_id: str, expunge: bool, job_id: str) -> CallOutcome:
+        """Remove the guest, after a fresh look that no protected volume hangs on it."""
+        permit.guest(self._permit, permit.uuid("id", vm_id))
+        permit.destroy(self._permit, self._reader.volumes_of(vm_id))
+        return self._submit("destroyVirtualMachine", job_id, id=vm_id, expunge=expunge)
+
+    # --- volumes ------------------------------------------------------------------------------------------------------
+
+    def attach(self, volume_id: str, vm_id: str, device: int, job_id: str) -> CallOutcome:
+        """Hang a replica on the guest or an appliance at exactly this device."""
+        permit.attach(self._permit, permit.uuid("id", volume_id), permit.uuid("virtualmachineid", vm_id), device)
+        return self._submit("attachVolume", job_id, id=volume_id, virtualmachineid=vm_id, deviceid=device)
+
+    def detach(self, volume_id: str, job_id: str) -> CallOutcome:
+        """Take a volume off, after a fresh look at where it hangs; `Done` at once when it hangs nowhere.
+
+        CloudStack does not look again when the job's turn comes, so a detach of what hangs nowhere is not sent: a late
+        one would take it off the next VM.
+        """
+        permit.may_detach(self._permit, permit.uuid("id", volume_id))
+        volume = self._reader.volume(volume_id)
+        if volume is None or volume.vm_id is None:
+            return Done()
+        permit.detach(self._permit, volume)
+        return self._submit("detachVolume", job_id, id=volume_id)
+
+    def delete_volume(self, volume_id: str) -> CallOutcome:
+        """Delete the guest's blank root. No job: `Done` when it is gone."""
+        permit.delete_volume(self._permit, permit.uuid("id", volume_id))
+        return self._send("deleteVolume", {"id": volume_id})
+
+    # --- snapshots and tags -------------------------------------------------------------------------------------------
+
+    def create_snapshot(self, volume_id: str, name: str, tags: Mapping[str, str], job_id: str) -> CallOutcome:
+        """Make a rollback point of a replica. `entity_id` is the new snapshot."""
+        permit.create_snapshot(self._permit, permit.uuid("volumeid", volume_id), name)
+        return self._submit("createSnapshot", job_id, volumeid=volume_id, name=name, tags=permit.tags(tags))
+
+    def revert_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
+        """Return a replica to its rollback point, after a fresh look at whose snapshot it is."""
+        permit.may_revert(self._permit, permit.uuid("id", snapshot_id))
+        permit.revert_snapshot(self._permit, self._reader.snapshot(snapshot_id))
+        return self._submit("revertSnapshot", job_id, id=snapshot_id)
+
+    def delete_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
+        """Delete a rollback point that is no longer needed."""
+        permit.delete_snapshot(self._permit, permit.uuid("id", snapshot_id))
+        return self._submit("deleteSnapshot", job_id, id=snapshot_id)
+
+    def tag(self, resource_type: str, resource_id: str, tags: Mapping[str, str], job_id: str) -> CallOutcome:
+        """Mark an object of the run; `resource_type` is UserVm, Volume or Snapshot. A key that exists is refused."""
+        permit.tag(self._permit, resource_type, permit.uuid("resourceids", resource_id))
+        sent = permit.tags(tags)
+        return self._submit("createTags", job_id, resourceids=[resource_id], resourcetype=resource_type, tags=sent)
+
+    # --- one call -----------------------------------------------------------------------------------------------------
+
+    def _submit(self, command: str, job_id: str, **arguments: signing.Value) -> CallOutcome:
+        return self._send(command, {**arguments, "customjobid": permit.own_job_id(job_id)})
+
+    def _send(self, command: str, arguments: Mapping[str, signing.Value]) -> CallOutcome:
+        where = self._transport.where(command)
+        try:
+            content = answers.opened(self._transport.send(command, arguments), where)
+            if not isinstance(content, answers.No):
+                return parse.outcome(content, where)
+        except Unreachable as lost:
+            return Unknown(str(lost)) if lost.sent else Refused(NOT_SENT, str(lost), retryable(NOT_SENT))
+        except (BadAnswer, WrongAddress) as unclear:
+            return Unknown(str(unclear))
+        return Refused(content.code, content.text, retryable(content.code), content.retry_after)
