@@ -20,7 +20,8 @@ from plans.observed import (
     Volume,
     World,
 )
-from specs import load
+from specs.model import Origin, Spec, State
+from specs.values import VmRef
 
 GIB = 1024**3
 ZONE = "00000000-0000-4000-8000-0000000000a1"
@@ -30,10 +31,14 @@ PRODUCTION = Network("00000000-0000-4000-8000-0000000000b1", "network-production
 NETWORKS = {n.id: n for n in (TEST_NET, PRODUCTION)}
 
 
-def spec(text: str = "vm: PGWINTESTBIOS\nstate: test-failover\nfor: 30m\n"):
-    loaded = load.load_text(text, "demo.yaml")
-    assert not loaded.errors, loaded.errors
-    return loaded.specs[0]
+def spec(**changes: Any) -> Spec:
+    wanted = Spec(
+        vm=VmRef(name="PGWINTESTBIOS"),
+        state=State.TEST_FAILOVER,
+        duration=timedelta(minutes=30),
+        origin=Origin(file="demo.yaml", line=1),
+    )
+    return wanted.model_copy(update=changes)
 
 
 def volume_id(number: int) -> str:
@@ -111,4 +116,3 @@ def with_guest(before: World, **changes: Any) -> World:
 
 
 disk_counts = st.integers(min_value=1, max_value=6)
-THIRTY_MINUTES = timedelta(minutes=30)
