@@ -1,7 +1,7 @@
-"""What a spec wants at one moment. Time is an argument: no timer has to survive anything.
+"""What a spec wants at one moment. Time is an argument, so no timer has to survive anything: expiry is a later `now`.
 
-Called by `reconciler.loop` on every pass with the moment the spec was accepted, the moment now, and since when the guest
-runs. Expiry is nothing but a later `now`.
+Called by `reconciler.loop` on every pass, with the moment the spec was accepted and since when the guest runs, both
+kept in the database; the answer goes to `plans`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GoalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is wanted now, until when if that is known, whether its time is up, and why."""
+    """What is wanted now and why, until when as far as that is known, and whether it is kept though its time is up."""
 
     kind: GoalKind
     ends_at: datetime | None
@@ -41,25 +41,31 @@ def goal_at(
     running_since: datetime | None = None,
     start_within: timedelta = START_WITHIN,
 ) -> Goal:
-    """The goal at `now`. All moments are aware; once a test is over it stays over for every later moment."""
+    """The goal at `now`. A test that ended stays ended for every later moment. Raises ValueError for naive times."""
+    for moment in filter(None, (accepted_at, now, running_since)):
+        if moment.tzinfo is None:
+            raise ValueError(f"a moment without its time zone: {moment.isoformat()}")
+    if spec.duration is not None:
+        begin_by = accepted_at + start_within
+        if running_since is None or running_since > begin_by:
+            return _not_begun(now, begin_by, start_within, running_since)
+        return _begun(spec, now, spec.duration, running_since + spec.duration)
     if spec.state is State.LIVE_FAILOVER:
         return Goal(GoalKind.LIVE, None, False, "live failover is wanted")
-    if spec.state is not State.TEST_FAILOVER or spec.duration is None:
-        return Goal(GoalKind.PROTECTED, None, False, f"{spec.state} is wanted")
-    if running_since is None:
-        return _not_running(accepted_at, now, start_within)
-    return _running(spec, spec.duration, now, running_since + spec.duration)
+    return Goal(GoalKind.PROTECTED, None, False, f"{spec.state} is wanted")
 
 
-def _not_running(accepted_at: datetime, now: datetime, start_within: timedelta) -> Goal:
-    if now >= accepted_at + start_within:
-        return Goal(GoalKind.PROTECTED, None, False, f"the test did not start within {format_duration(start_within)}")
-    return Goal(GoalKind.TESTING, None, False, "a test is wanted")
+def _not_begun(now: datetime, begin_by: datetime, within: timedelta, running_since: datetime | None) -> Goal:
+    # a guest that came up after the deadline does not revive the test: the way back may have begun by then
+    if now < begin_by and running_since is None:
+        return Goal(GoalKind.TESTING, None, False, "a test is wanted; its time counts from when the guest runs")
+    return Goal(GoalKind.PROTECTED, None, False, f"the test did not start within {format_duration(within)}")
 
 
-def _running(spec: Spec, duration: timedelta, now: datetime, ends_at: datetime) -> Goal:
+def _begun(spec: Spec, now: datetime, duration: timedelta, ends_at: datetime) -> Goal:
+    span = format_duration(duration)
     if now < ends_at:
-        return Goal(GoalKind.TESTING, ends_at, False, f"a test of {format_duration(duration)} is wanted")
-    if not spec.auto_cleanup:
-        return Goal(GoalKind.TESTING, ends_at, True, "its time is up, and auto_cleanup is off")
-    return Goal(GoalKind.PROTECTED, ends_at, False, f"its {format_duration(duration)} are over")
+        return Goal(GoalKind.TESTING, ends_at, False, f"a test of {span} is wanted")
+    if spec.auto_cleanup:
+        return Goal(GoalKind.PROTECTED, ends_at, False, f"its {span} are over")
+    return Goal(GoalKind.TESTING, ends_at, True, f"its {span} are over, and auto_cleanup is false: an operator ends it")

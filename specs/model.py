@@ -1,4 +1,8 @@
-"""What a person wants, validated and frozen. Made by `specs.load` (or read back by `Spec.from_json`), read by everybody."""
+"""What a person wants of one VM, validated and frozen.
+
+Made by `specs.load` out of files, or by `Spec.from_json` out of a database; read by everybody. Nothing here knows how
+the text looked, except for the places it came from.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer, model_validator
 
 from specs import values
 from specs.values import VmRef
+
+DISCONNECTED = "disconnected"
 
 
 class State(StrEnum):
@@ -37,24 +43,30 @@ class _Record(BaseModel):
 
 
 class Origin(_Record):
-    """A place in a file; lines and columns count from 1."""
+    """A place in a file; line and column count from 1. `by` names the layer: `vm`, `group NAME` or `defaults`."""
 
     file: str
     line: int = 1
     column: int = 1
+    by: str = "vm"
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
 
 
 class SkipValidation(_Record):
-    """Leave out the readiness checks (never the invariants), for this reason."""
+    """Leave out the readiness checks, never the invariants, for a reason that is kept."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: str = Field(min_length=1)
 
 
 class Spec(_Record):
-    """One VM's wanted state. `duration` is seconds in JSON; `origin` and `where` are not part of what is wanted."""
+    """What is wanted of one VM.
+
+    `duration` (the key `for`) is there exactly for a test failover; seconds in JSON. `networks` maps an adapter's
+    source network to a cloud network, its name or uuid, or to `disconnected`. `where` maps keys of the YAML language
+    (`for`, `networks.App Net`) to the place their value came from; values nobody wrote are not in it.
+    """
 
     vm: VmRef
     state: State
@@ -76,9 +88,24 @@ class Spec(_Record):
     def _seconds(self, span: timedelta | None) -> int | None:
         return None if span is None else int(span.total_seconds())
 
+    @model_validator(mode="after")
+    def _is_whole(self) -> Spec:
+        if (self.state is State.TEST_FAILOVER) != (self.duration is not None):
+            raise ValueError("a test failover has a duration, and nothing else has one")
+        if self.duration is not None and (self.duration <= timedelta() or self.duration.microseconds):
+            raise ValueError("a duration is whole seconds, more than none")
+        if self.state is State.LIVE_FAILOVER and self.confirm != self.vm.label:
+            raise ValueError("a live failover is confirmed by the name of its VM")
+        if self.strategy is Strategy.NONE and self.state is not State.LIVE_FAILOVER:
+            raise ValueError("only a live failover may go without a rollback point")
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @cached_property
     def digest(self) -> str:
-        """`sha256:...` over what is wanted, not over where it was written."""
+        """`sha256:...` over what is wanted; where it was written, and through which groups, does not count."""
         return values.digest(self.model_dump(mode="json", exclude={"origin", "where", "groups"}))
 
     def as_json(self) -> dict[str, Any]:
