@@ -79,6 +79,10 @@ class Reader:
         self._clock = clock
         self._patience = patience or Patience()
 
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._transport.session.close()
+
     # --- lists --------------------------------------------------------------------------------------------------------
 
     def machines(self) -> tuple[Machine, ...]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True)
 class Reply:
-    """What to send. `cut` closes the connection after so many bytes of the body; `silent` sends nothing until released."""
+    """What to send. `cut` closes the connection after so many bytes of the body; `silent` sends nothing at all."""
 
     body: bytes = b""
     status: int = 200
