@@ -1,1 +1,1 @@
-"""To be written."""
+"""Versions of our own tables. The replication system's tables are never migrated."""

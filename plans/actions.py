@@ -39,9 +39,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Reserve(Action):
-    """Keep replication out of this VM and write down where every replica hangs."""
+    """Keep replication out of this VM and write down where every replica hangs; `boot_disk` if the spec names one."""
 
     word = "reserve"
+    boot_disk: str | None = None
 
     def achieved(self, world: World) -> bool:
         return world.run is not None and world.run.reserved

@@ -38,7 +38,7 @@ def changes(spec: Spec, goal: GoalKind, world: World) -> tuple[Change, ...]:
 def _towards_testing(spec: Spec, world: World) -> Iterator[Change]:
     if world.run is not None and world.run.start_sent and world.guest is not None and world.guest.started:
         return  # it ran: whatever its guest system does now is the test itself, until the test ends
-    yield _reservation(world)
+    yield _reservation(spec, world)
     yield _guest_made(spec, world)
     yield _root_removed(world)
     for placement in _placements(spec, world):
@@ -46,9 +46,9 @@ def _towards_testing(spec: Spec, world: World) -> Iterator[Change]:
     yield _guest_running(world)
 
 
-def _reservation(world: World) -> Change:
+def _reservation(spec: Spec, world: World) -> Change:
     held = world.run is not None and world.run.reserved
-    need = () if held else ((actions.Reserve(), "keeps replication out"),)
+    need = () if held else ((actions.Reserve(spec.boot_disk), "keeps replication out"),)
     return Change("context", "reserved" if held else "replicating", "reserved", need)
 
 

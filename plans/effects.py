@@ -236,8 +236,8 @@ def after(action: actions.Action, world: World) -> World:
 
 @after.register
 def _(action: actions.Reserve, world: World) -> World:
-    run = world.run or RunFacts(id=UNKNOWN_RUN, guest_name="")
-    return replace(world, run=replace(run, reserved=True, placements=run.placements or placing.placements(world)))
+    placements = _run(world).placements or placing.placements(world, action.boot_disk)
+    return replace(world, run=replace(_run(world), reserved=True, placements=placements))
 
 
 @after.register

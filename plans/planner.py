@@ -7,8 +7,6 @@ the end nothing is left to do. A plan that does not stand this is a defect of ou
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from plans import actions, compare, effects, estimates, guards, placing, strategies
 from plans.observed import Place, World
 from plans.plan import Fact, Plan, Refusal, Step
@@ -62,20 +60,12 @@ def _steps(spec: Spec, goal: GoalKind, world: World) -> tuple[tuple[Step, ...], 
             return tuple(steps), world, guards.Reason("STEP_NOT_POSSIBLE", text, fix)
         takes = estimates.expected(action, world)
         steps.append(Step(len(steps) + 1, action, label(action, world), because, takes))
-        world = _settled(effects.after(action, world), spec)
+        world = effects.after(action, world)
     left = compare.changes(spec, goal, world)
     if left:
         text = f"the plan would leave {left[0].subject} {left[0].now} instead of {left[0].wanted}"
         return tuple(steps), world, guards.Reason("PLAN_INCOMPLETE", text, "report this plan: it is a defect")
     return tuple(steps), world, None
-
-
-def _settled(world: World, spec: Spec) -> World:
-    """Right after `reserve` the placements follow the spec's boot disk."""
-    run = world.run
-    if run is None or run.id != effects.UNKNOWN_RUN or not run.reserved or run.guest_id is not None:
-        return world
-    return replace(world, run=replace(run, placements=placing.placements(world, spec.boot_disk)))
 
 
 def _ordered(spec: Spec, goal: GoalKind, world: World) -> list[tuple[actions.Action, str]]:
@@ -106,8 +96,8 @@ def label(action: actions.Action, world: World) -> str:
     if action.subject == "context":
         return world.source.context_id or world.source.name
     if action.subject == "default-root":
-        known = world.run is not None and world.run.default_root_id not in (None, effects.UNKNOWN_ROOT)
-        return world.run.default_root_id[:8] if known else "(known after create guest)"
+        known = world.run.default_root_id if world.run is not None else None
+        return "(known after create guest)" if known in (None, effects.UNKNOWN_ROOT) else str(known)[:8]
     return world.guest.name if world.guest else placing.guest_name(world)
 
 

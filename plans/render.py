@@ -111,9 +111,7 @@ def _wrapped(title: str, text: str, width: int = 88) -> Iterator[Line]:
 def _table(plan: Plan, detail: bool) -> Iterator[Line]:
     titles = max(len(wording.of(s.action).title) for s in plan.steps)
     objects = max(len(s.on) for s in plan.steps)
-    yield line(
-        Span(f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}   because · undone by", Meaning.HISTORY)
-    )
+    yield line(Span(f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}   because · undone by", Meaning.HISTORY))
     for step in plan.steps:
         yield _row(step, titles, objects)
         if detail:

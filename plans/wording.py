@@ -91,9 +91,7 @@ WORDS: Mapping[type[actions.Action], Wording] = {
     actions.DeleteSnapshot: Wording(
         "-", "delete snapshot", "its revert is confirmed, its replica home", "gone", "none: no longer needed", Risk.LOW
     ),
-    actions.Release: Wording(
-        "~", "release", "every replica home and clean", "replication may go on", "reserve", Risk.NONE
-    ),
+    actions.Release: Wording("~", "release", "every replica home and clean", "replication may go on", "reserve", Risk.NONE),
 }
 
 

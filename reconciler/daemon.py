@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from specs.load import Bounds
+
 from plans.plan import Plan, Refusal
 from reconciler import operations
 from reconciler.cloudstack.errors import CloudError
@@ -21,7 +23,6 @@ from reconciler.store import inventory
 from reconciler.store.database import StoreError
 from reconciler.wiring import Connected
 from specs import load
-from specs.load import Bounds
 from specs.model import Spec, State
 
 BY_ITSELF = (State.PROTECTED, State.TEST_FAILOVER)
@@ -73,7 +74,9 @@ class Daemon:
         if found.errors:
             first = found.errors[0]
             count = len(found.errors)
-            self._news("specs", f"! {count} error(s) in specs, none of them taken: {first.file}:{first.line} {first.message}")
+            self._news(
+                "specs", f"! {count} error(s) in specs, none of them taken: {first.file}:{first.line} {first.message}"
+            )
             return
         self._news("specs", "")
         fresh = [s for s in found.specs if s.state in BY_ITSELF and not self._known(s)]
@@ -81,7 +84,7 @@ class Daemon:
             self._accept(fresh)
 
     def _known(self, spec: Spec) -> bool:
-        with self.connected.database.begin() as connection:
+        with self.connected.database.read() as connection:
             return inventory.seen(connection, spec.digest)
 
     def _accept(self, fresh: list[Spec]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from plans import actions, effects, estimates
 from plans.observed import Place, World
 from reconciler import crashpoints
+from reconciler.clock import Clock
 from reconciler.cloudstack import errors
 from reconciler.cloudstack.client import Client
 from reconciler.cloudstack.jobs import JobBoard
@@ -34,18 +35,18 @@ from reconciler.cloudstack.outcomes import (
     Unknown,
 )
 from reconciler.cloudstack.permit import Permit
-from reconciler.clock import Clock
 from reconciler.observe import Fleet
 from reconciler.perform import Performed, perform
 from reconciler.settings import Limits
 from reconciler.store import journal
 from reconciler.store.database import Database
-from reconciler.store.journal import Run, StepRow, StepState
+from reconciler.store.journal import Lease, Run, StepRow, StepState
 
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
 GRACE = timedelta(seconds=30)
 BACKOFF = timedelta(seconds=5)
-BACKOFF_MAX = timedelta(minutes=2)
+BACKOFF_LONGEST = timedelta(minutes=2)
+DOUBLINGS = 6
 
 
 class Kind(StrEnum):
@@ -86,44 +87,51 @@ class Executor:
 
     # --- a step whose turn it is --------------------------------------------------------------------------------------
 
-    def submit(self, run: Run, row: StepRow, world: World, fleet: Fleet) -> Outcome:
+    def submit(self, turn: Turn, row: StepRow) -> Outcome:
         """Journal the intent of this step, send it once, and record what was answered."""
-        blocked = effects.blocker(row.action, world)
+        blocked = effects.blocker(row.action, turn.world)
         if blocked is not None:
-            return self.record(run, row, Outcome(Kind.REFUSED, f"{row.word}: {blocked}"))
+            return Outcome(Kind.REFUSED, f"{row.word}: {blocked}")
         crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
-        row = self._intend(run, row, world)
+        row = self._intend(turn, row)
         crashpoints.hit(crashpoints.Point.AFTER_INTENT)
-        try:
-            performed = perform(row.action, world, self.client.writer(permit(run, world, fleet)), row.custom_job_id or "")
-        except errors.InvariantViolated as violated:
-            return self.record(run, row, Outcome(Kind.FAILED, f"refused by {violated.inv}: {violated}"))
-        except errors.CloudError as unseen:
-            return self.record(run, row, Outcome(Kind.RETRY, str(unseen)))
+        outcome = self._send(turn, row)
         crashpoints.hit(crashpoints.Point.AFTER_SEND)
-        outcome = self.record(run, row, self._answered(row, performed))
+        outcome = self.record(turn, row, outcome)
         crashpoints.hit(crashpoints.Point.AFTER_RECORD)
         return outcome
 
-    def _intend(self, run: Run, row: StepRow, world: World) -> StepRow:
+    def _intend(self, turn: Turn, row: StepRow) -> StepRow:
         now = self.clock.now()
-        deadline = now + estimates.deadline(row.action, world)
-        own_id = job_id(run.id, row.seq, row.attempts + 1)
+        deadline = now + estimates.deadline(row.action, turn.world)
+        own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
         with self.database.begin() as connection:
-            return journal.step_started(connection, run, row, own_id, deadline, now, **_known_before(row.action, world))
+            journal.fenced(connection, turn.lease)
+            journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
+            return journal.step_started(connection, row, own_id, deadline, now)
+
+    def _send(self, turn: Turn, row: StepRow) -> Outcome:
+        try:
+            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet))
+            return self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
+        except errors.InvariantViolated as violated:
+            return Outcome(Kind.FAILED, str(violated))
+        except errors.CloudError as unseen:
+            return Outcome(Kind.RETRY, str(unseen), until=self._again(row))
 
     def _answered(self, row: StepRow, performed: Performed) -> Outcome:
         return _from_answer(performed.outcome, performed.learned, isinstance(row.action, _OURS), self._again(row))
 
     def _again(self, row: StepRow) -> datetime:
-        return self.clock.now() + min(BACKOFF * 2 ** max(0, row.attempts - 1), BACKOFF_MAX)
+        doublings = min(max(0, row.attempts - 1), DOUBLINGS)
+        return self.clock.now() + min(BACKOFF * (1 << doublings), BACKOFF_LONGEST)
 
     # --- a step under way ---------------------------------------------------------------------------------------------
 
-    def settle(self, run: Run, row: StepRow, world: World, board: JobBoard) -> Outcome:
+    def settle(self, turn: Turn, row: StepRow, board: JobBoard) -> Outcome:
         """What became of a step that was sent, or may have been: looked at, and recorded."""
         crashpoints.hit(crashpoints.Point.BEFORE_SETTLE)
-        outcome = self.record(run, row, self._looked_at(row, world, board))
+        outcome = self.record(turn, row, self._looked_at(row, turn.world, board))
         crashpoints.hit(crashpoints.Point.AFTER_SETTLE)
         return outcome
 
@@ -199,29 +207,40 @@ class Executor:
 
     # --- the one place ------------------------------------------------------------------------------------------------
 
-    def record(self, run: Run, row: StepRow, outcome: Outcome) -> Outcome:
+    def record(self, turn: Turn, row: StepRow, outcome: Outcome) -> Outcome:
         """Turn an outcome into the step's next state, facts of the run, an event and the time of the next try."""
         now = self.clock.now()
         if outcome.kind is Kind.RETRY and row.attempts >= self.limits.attempts:
             outcome = Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
         state = _NEXT_STATE[outcome.kind]
         with self.database.begin() as connection:
-            if outcome.learned:
-                journal.learn(connection, run, row, outcome.learned, now)
-            if state is not None and (state is not row.state or outcome.kind is Kind.RETRY):
-                journal.step_ended(connection, run, row, state, outcome.code, outcome.why, outcome.until, now)
-                journal.event(connection, now, run, row, outcome.kind, outcome.why)
+            journal.fenced(connection, turn.lease)
+            journal.learn(connection, turn.run, outcome.learned, now)
+            if state is not row.state:
+                journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
+                text = f"{row.word} {getattr(row.action, 'disk', '')}".strip()
+                journal.event(connection, now, turn.run, row.seq, outcome.kind, f"{text}: {outcome.why or 'seen'}")
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One VM's turn in a round: its run, the lease it is worked under, its world and the fleet around it."""
+
+    run: Run
+    lease: Lease
+    world: World
+    fleet: Fleet
 
 
 _OURS = (actions.Reserve, actions.Release)
 _WITHOUT_JOB = (actions.Reserve, actions.Release, actions.DeleteDefaultRoot)
 _NEEDS_RESULT = (actions.RevertReplica,)
-_NEXT_STATE: Mapping[Kind, StepState | None] = {
+_NEXT_STATE: Mapping[Kind, StepState] = {
     Kind.DONE: StepState.DONE,
     Kind.WAIT: StepState.WAITING,
     Kind.RETRY: StepState.PENDING,
-    Kind.REFUSED: None,
+    Kind.REFUSED: StepState.FAILED,
     Kind.FAILED: StepState.FAILED,
     Kind.STUCK: StepState.STUCK,
 }
@@ -248,6 +267,9 @@ def _known_before(action: actions.Action, world: World) -> dict[str, Any]:
         return {"start_sent": True}
     if isinstance(action, actions.SnapshotReplica):
         return {"point": (action.volume_id, action.name)}
+    if isinstance(action, actions.Reserve):
+        reserved = effects.after(action, world).run
+        return {"placements": reserved.placements if reserved else ()}
     if isinstance(action, actions.CreateGuest):
         return {"guest_name": action.name}
     return {}
@@ -260,7 +282,7 @@ def _from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]
     if isinstance(action, actions.CreateGuest) and result.entity_id:
         return {"guest_id": result.entity_id}
     if isinstance(action, actions.SnapshotReplica) and result.entity_id:
-        return {"snapshot_id": result.entity_id}
+        return {"snapshot_id": (action.volume_id, result.entity_id)}
     return {}
 
 

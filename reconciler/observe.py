@@ -87,7 +87,7 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
     near = {m.id for m in (guest, appliance) if m is not None}
     ours = {d.volume_id for d in source.disks if d.volume_id}
     if memory.run is not None:
-        ours |= {p.volume_id for p in memory.run.placements} | {memory.run.default_root_id}
+        ours |= {p.volume_id for p in memory.run.placements} | {memory.run.default_root_id or ""}
     return World(
         source=source,
         capabilities=looked.capabilities,
@@ -109,9 +109,7 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
 def test_networks(looked: Estate, all_vms: Fleet) -> frozenset[str]:
     """The ids of networks flagged as test networks and nowhere mapped as production networks."""
     names = (
-        n.id
-        for n in looked.networks.values()
-        if {n.id, n.name} & all_vms.flagged and not {n.id, n.name} & all_vms.unflagged
+        n.id for n in looked.networks.values() if {n.id, n.name} & all_vms.flagged and not {n.id, n.name} & all_vms.unflagged
     )
     return frozenset(names)
 

@@ -41,11 +41,11 @@ Found = Plan | Refusal | Unresolved
 def plan_all(connected: Connected, specs: Iterable[Spec]) -> tuple[Found, ...]:
     """A plan, a refusal or an unresolved name for every spec, all from one look."""
     engine = connected.engine
-    fleet, estate = engine.fleet(), engine.look()
+    look = engine.look()
     found: list[Found] = []
     for spec in specs:
         try:
-            found.append(engine.preview(spec, fleet, estate))
+            found.append(engine.preview(spec, look))
         except (legacy.UnknownVm, legacy.AmbiguousVm) as fault:
             found.append(Unresolved(spec, fault))
     return tuple(found)
@@ -63,16 +63,15 @@ def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> A
     """Write down that this plan may run. The same spec once more changes nothing, unless `again`."""
     now = connected.engine.clock.now()
     with connected.database.begin() as connection:
-        accepted = inventory.accept(
-            connection, plan.vm_key, plan.spec, now=now, by=by, plan_digest=plan.digest, again=again
-        )
+        accepted = inventory.accept(connection, plan, now=now, by=by, again=again)
     crashpoints.hit(crashpoints.Point.ACCEPTED)
     return accepted
 
 
 def resolve(connected: Connected, name: str) -> Source:
     """The replicated VM with this name or uuid. Raises UnknownVm or AmbiguousVm."""
-    sources = connected.engine.fleet().sources
+    with connected.database.read() as connection:
+        sources = {s.key: s for s in connected.engine.legacy.sources(connection)}
     if name.lower() in sources:
         return sources[name.lower()]
     return legacy.find(sources.values(), name=name)
@@ -82,7 +81,7 @@ def end(connected: Connected, vm_key: str, by: str) -> Run | None:
     """Say that this VM's test is over. Returns the run that is to be taken back, or None when there is none."""
     now = connected.engine.clock.now()
     with connected.database.begin() as connection:
-        inventory.end(connection, vm_key, now, by, f"ended by {by}")
+        inventory.end(connection, vm_key, now, f"ended by {by}")
         run = journal.unfinished_of(connection, vm_key)
         return journal.wake(connection, run, now) if run else None
 
@@ -126,7 +125,7 @@ def _pause(engine: Engine, done: Round) -> timedelta:
 
 def at_rest(engine: Engine, keys: frozenset[str]) -> bool:
     """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""
-    with engine.database.begin() as connection:
+    with engine.database.read() as connection:
         runs = {r.vm_key: r for r in journal.unfinished(connection)}
         waiting = {a.vm_key for a in inventory.active(connection)}
     return all(_rests(runs.get(k), k in waiting) for k in keys)
@@ -154,7 +153,7 @@ class Standing:
 
 def status(connected: Connected) -> tuple[Standing, ...]:
     """Every VM that is wanted, running, or ran before; from the database alone."""
-    with connected.database.begin() as connection:
+    with connected.database.read() as connection:
         sources = connected.engine.legacy.sources(connection)
         runs = {r.vm_key: r for r in journal.unfinished(connection)}
         wanted = {a.vm_key: a for a in inventory.active(connection)}
@@ -186,7 +185,7 @@ def why(connected: Connected, name: str, limit: int = 40) -> Story:
     """The story of one VM. Raises UnknownVm or AmbiguousVm."""
     source = resolve(connected, name)
     standing = next(s for s in status(connected) if s.vm_key == source.key)
-    with connected.database.begin() as connection:
+    with connected.database.read() as connection:
         events = journal.events(connection, source.key, limit)
     return Story(standing, events, source)
 
@@ -194,5 +193,5 @@ def why(connected: Connected, name: str, limit: int = 40) -> Story:
 def history(connected: Connected, name: str | None, limit: int = 20) -> Sequence[Run]:
     """Past and present runs, newest first; of one VM or of all."""
     key = resolve(connected, name).key if name else None
-    with connected.database.begin() as connection:
+    with connected.database.read() as connection:
         return journal.history(connection, key, limit)

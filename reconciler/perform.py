@@ -96,7 +96,7 @@ def _(action: actions.SnapshotReplica, world: World, writer: Writer, job_id: str
     tags = {actions.MARK: world.run.id if world.run else ""}
     outcome = writer.create_snapshot(action.volume_id, action.name, tags, job_id=job_id)
     made = outcome.entity_id if isinstance(outcome, Accepted) else None
-    return Performed(outcome, {"snapshot_id": made} if made else {})
+    return Performed(outcome, {"snapshot_id": (action.volume_id, made)} if made else {})
 
 
 @perform.register

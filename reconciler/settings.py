@@ -168,7 +168,7 @@ def load(path: Path) -> Settings:
             return sources["init_settings"], sources["env_settings"], _Source(settings_cls, content)
 
     try:
-        return _FromFile(base=path.absolute().parent)  # type: ignore[call-arg]
+        return _FromFile(base=path.absolute().parent)
     except pydantic.ValidationError as faulty:
         raise SettingsError(_told(path, faulty)) from None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
+from specs.load import Bounds
 
 from reconciler import settings as settings_module
 from reconciler.clock import Clock, SystemClock
@@ -20,7 +21,6 @@ from reconciler.loop import Engine
 from reconciler.settings import Settings, SettingsError
 from reconciler.store import legacy
 from reconciler.store.database import Database
-from specs.load import Bounds
 
 
 def settings_path() -> Path:
@@ -62,8 +62,12 @@ def client(found: Settings, clock: Clock) -> Client:
 def bounds(found: Settings, path: Path | None = None) -> Bounds:
     """The bounds that specs are checked against, naming where they come from."""
     where = str(path or settings_module.FILE_NAME)
-    return Bounds(found.test.min_duration, found.test.max_duration, f"settings file, test.min_duration ({where})",
-                  f"settings file, test.max_duration ({where})")
+    return Bounds(
+        found.test.min_duration,
+        found.test.max_duration,
+        f"settings file, test.min_duration ({where})",
+        f"settings file, test.max_duration ({where})",
+    )
 
 
 def owner() -> str:

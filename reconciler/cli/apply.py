@@ -53,13 +53,15 @@ def command(
 def _planned(shown: screen.Screen, connected: Connected, paths: tuple[Path, ...], form: str) -> tuple[Plan, ...]:
     from reconciler import operations
 
-    specs = files.specs(shown, paths, files.bounds(shown))
+    specs = files.specs(paths, files.bounds(shown))
     found = operations.plan_all(connected, specs)
     refused = plan_command.exit_code(found) == screen.REFUSED
     if form == "text" or refused:
         plan_command.show(shown, found, form)
     if refused:
-        raise screen.Complaint("Refused as a whole; nothing was sent. Mend the reasons above, or leave those VMs out.", screen.REFUSED)
+        raise screen.Complaint(
+            "Refused as a whole; nothing was sent. Mend the reasons above, or leave those VMs out.", screen.REFUSED
+        )
     return _plans(found)
 
 

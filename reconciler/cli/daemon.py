@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import files, progress, screen
+
+if TYPE_CHECKING:
+    from reconciler.wiring import Connected
 
 
 @click.command("daemon")
@@ -35,7 +40,7 @@ def command(shown: screen.Screen, folder: Path, once: bool) -> int:
     return screen.DONE
 
 
-def _teller(connected):  # type: ignore[no-untyped-def]
+def _teller(connected: Connected) -> Callable[[str], None]:
     def tell(text: str) -> None:
         click.echo(f"{connected.engine.clock.now():%H:%M:%S}  {text}")
 

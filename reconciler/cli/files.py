@@ -5,19 +5,23 @@ Used by `validate`, `plan`, `apply` and the daemon. The bounds come from the set
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from reconciler.cli import screen
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 if TYPE_CHECKING:
     from specs.load import Bounds, Loaded
+
     from specs.model import Spec
 
 
-def paths_argument(command):  # type: ignore[no-untyped-def]
+def paths_argument(command: F) -> F:
     """The PATH... argument of commands that read specs."""
     kind = click.Path(exists=False, path_type=Path)
     return click.argument("paths", nargs=-1, required=True, type=kind, metavar="PATH...")(command)
@@ -25,8 +29,9 @@ def paths_argument(command):  # type: ignore[no-untyped-def]
 
 def bounds(shown: screen.Screen) -> Bounds:
     """The bounds from the settings file, or the built-in ones where there is no settings file at all."""
-    from reconciler import settings, wiring
     from specs.load import Bounds
+
+    from reconciler import settings, wiring
 
     path = shown.settings_path or wiring.settings_path()
     if shown.settings_path is None and not path.exists():
@@ -41,7 +46,7 @@ def loaded(paths: tuple[Path, ...], limits: Bounds) -> Loaded:
     return load.load(paths, bounds=limits)
 
 
-def specs(shown: screen.Screen, paths: tuple[Path, ...], limits: Bounds) -> tuple[Spec, ...]:
+def specs(paths: tuple[Path, ...], limits: Bounds) -> tuple[Spec, ...]:
     """The specs, or a complaint with every error of every file."""
     found = loaded(paths, limits)
     if found.errors:

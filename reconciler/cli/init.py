@@ -8,6 +8,7 @@ import click
 
 from reconciler.cli import screen
 
+SAMPLE = Path(__file__).parents[2] / "examples" / "sample.yaml"
 SETTINGS = """\
 # Settings of the failover reconciler. Secrets are references: env:NAME or file:PATH (relative to this file).
 cloudstack:
@@ -42,7 +43,9 @@ for: 30m
 @click.command("init")
 @click.argument("folder", required=False, default=".", type=click.Path(path_type=Path))
 @click.option("--endpoint", default="http://127.0.0.1:8080/client/api", show_default=True, help="CloudStack's API address.")
-@click.option("--example/--empty", default=True, help="Fill the embedded database with the two sample VMs, or leave it empty.")
+@click.option(
+    "--example/--empty", default=True, help="Fill the embedded database with the two sample VMs, or leave it empty."
+)
 @click.pass_obj
 def command(shown: screen.Screen, folder: Path, endpoint: str, example: bool) -> int:
     """Make a settings file, an embedded database and a first spec. Never overwrites anything."""
@@ -75,15 +78,15 @@ def _write(path: Path, text: str, secret: bool = False) -> Path | None:
 
 
 def _database(path: Path, example: bool) -> Path | None:
-    from reconciler.store import database, legacy
+    from reconciler.store import database, embedded
 
     if path.exists():
         return None
     store = database.Database(f"sqlite:///{path.absolute()}", create=True)
     with store.begin() as connection:
-        legacy.create_embedded(connection)
+        embedded.create(connection)
         if example:
-            legacy.load_sample(connection)
+            embedded.load(connection, embedded.sample(SAMPLE))
     database.upgrade(store)
     return path
 

@@ -27,7 +27,7 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
     """
     from reconciler import operations
 
-    specs = files.specs(shown, paths, files.bounds(shown))
+    specs = files.specs(paths, files.bounds(shown))
     found = operations.plan_all(shown.connect(), specs)
     show(shown, found, form, verbose)
     code = exit_code(found)

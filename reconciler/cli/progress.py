@@ -55,7 +55,7 @@ class Watcher:
     def _line(self, seen: Pass) -> str:
         if seen.run is None:
             return f"{seen.vm}  {seen.outcome.why or seen.outcome.kind}"
-        with self.connected.database.begin() as connection:
+        with self.connected.database.read() as connection:
             from reconciler.store import journal
 
             steps = journal.steps(connection, seen.run, seen.run.direction)
@@ -91,7 +91,7 @@ def hold(connected: Connected, keys: frozenset[str], watcher: Watcher, stop: thr
 
     while not stop.is_set():
         operations.drive(connected.engine, keys, watcher.seen, stop, watcher.lost)
-        with connected.database.begin() as connection:
+        with connected.database.read() as connection:
             runs = [r for r in journal.unfinished(connection) if r.vm_key in keys]
         holding = [r for r in runs if r.state == "holding"]
         if not holding:
@@ -109,11 +109,11 @@ def summary(shown: screen.Screen, connected: Connected, keys: frozenset[str], fo
     """What came of the runs, for people or as JSON. Returns the exit code: 0 when all are as wanted, else 1."""
     from reconciler.store import journal
 
-    with connected.database.begin() as connection:
+    with connected.database.read() as connection:
         latest = journal.latest(connection)
     runs = [latest[k] for k in keys if k in latest]
     missing = [k for k in keys if k not in latest]
-    good = not missing and all(r.state in ("holding", "completed") for r in runs) or stopped
+    good = (not missing and all(r.state in ("holding", "completed") for r in runs)) or stopped
     if form == "json":
         screen.as_json({"runs": [run_json(r) for r in runs], "not_started": missing})
         return screen.DONE if good else screen.ERROR
@@ -131,7 +131,9 @@ def _tell(shown: screen.Screen, connected: Connected, run: Run) -> None:
         shown.text(f"{run.vm_name} is testing: guest {run.guest_name} runs, every disk verified (took {took})", "verified")
         if run.expires_at is not None:
             left = screen.left(run.expires_at, connected.engine.clock.now())
-            shown.text(f"  ends at {run.expires_at:%Y-%m-%d %H:%M:%S} UTC ({left}); then everything is taken back by `failover daemon`")
+            shown.text(
+                f"  ends at {run.expires_at:%Y-%m-%d %H:%M:%S} UTC ({left}); then everything is taken back by `failover daemon`"
+            )
         shown.text(f"  sooner:  failover end {run.vm_name}")
         return
     shown.text(f"{run.vm_name}: {run.state}", _ENDED.get(str(run.state), "running"))

@@ -92,7 +92,9 @@ def told(fault: Exception) -> int:
         return ERROR
     if os.environ.get("FAILOVER_TRACE"):
         raise fault
-    click.echo(f"error: {type(fault).__name__} in failover itself; FAILOVER_TRACE=1 shows where. Nothing more was done.", err=True)
+    click.echo(
+        f"error: {type(fault).__name__} in failover itself; FAILOVER_TRACE=1 shows where. Nothing more was done.", err=True
+    )
     return ERROR
 
 

@@ -48,7 +48,7 @@ def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
     if run.state in ("stuck", "paused"):
         shown.text(f"  ! {run.reason}", "broken")
         shown.text(f"  ways out failover end {row.vm}     take everything back (safe to repeat)")
-        shown.text(f"           failover apply SPEC       approve what is left to do, after a look at `failover plan SPEC`")
+        shown.text("           failover apply SPEC       approve what is left to do, after a look at `failover plan SPEC`")
     elif run.expires_at is not None and run.state == "holding":
         shown.text(f"  next     taken back at {run.expires_at:%H:%M:%S} UTC, {screen.left(run.expires_at, now)}")
 
@@ -56,7 +56,9 @@ def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
 def _step(shown: screen.Screen, step, now: datetime) -> None:  # type: ignore[no-untyped-def]
     job = f", cloud job {step.custom_job_id[:8]}" if step.custom_job_id else ""
     deadline = f", gives up at {step.deadline:%H:%M:%S}" if step.deadline else ""
-    shown.text(f"  step {step.seq}   {step.word} {step.subject[:8]}: {step.state}{job}, try {step.attempts}{deadline}", "waits")
+    shown.text(
+        f"  step {step.seq}   {step.word} {step.subject[:8]}: {step.state}{job}, try {step.attempts}{deadline}", "waits"
+    )
     if step.error:
         shown.text(f"           {step.error}")
 

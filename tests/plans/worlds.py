@@ -46,9 +46,7 @@ def volume_id(number: int) -> str:
 
 
 def source(disks: int = 1, **changes: Any) -> Source:
-    made = tuple(
-        Disk(f"disk-{2000 + n}", 40 + n, n, volume_id(n), change_id=f"52 3c/{n + 1}") for n in range(disks)
-    )
+    made = tuple(Disk(f"disk-{2000 + n}", 40 + n, n, volume_id(n), change_id=f"52 3c/{n + 1}") for n in range(disks))
     base = Source(
         key="4205a841-0265-f4bd-39a6-39fd92196f53",
         name="PGWINTESTBIOS",

@@ -1,0 +1,150 @@
+"""Accepted specs: what is wanted of each VM, since when, on whose word.
+
+`operations.approve` accepts a spec together with the plan that was shown; `reconciler.loop` reads what is active on every
+pass. The same spec accepted twice changes nothing; another one takes its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from plans.plan import Plan
+from reconciler.store import tables
+from specs.model import Spec
+
+t = tables.specs
+
+
+class SpecState(StrEnum):
+    """What became of an accepted spec."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class AcceptedSpec:
+    """A spec as it was accepted. `plan_digest` is the plan that may run, and no other."""
+
+    id: int
+    vm_key: str
+    digest: str
+    state: SpecState
+    plan_digest: str
+    accepted_at: datetime
+    accepted_by: str
+    ended_at: datetime | None
+    reason: str | None
+    raw_spec: Any
+    raw_plan: Any
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this is what is wanted now."""
+        return self.state is SpecState.ACTIVE
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The spec itself."""
+        return Spec.from_json(self.raw_spec)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The approved plan."""
+        return Plan.from_json(self.raw_plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `accept` did: the row, and whether it is new."""
+
+    record: AcceptedSpec
+    new: bool
+
+
+def accept(connection: sa.Connection, plan: Plan, *, now: datetime, by: str, again: bool = False) -> Accepted:
+    """Take a plan's spec in. The newest spec of the VM with the same digest stays as it is, unless `again`."""
+    newest = of(connection, plan.vm_key)
+    if newest is not None and newest.digest == plan.spec.digest and not (again and not newest.is_active):
+        return Accepted(newest, new=False)
+    superseded = {"state": SpecState.SUPERSEDED, "ended_at": now, "reason": "another spec was accepted"}
+    still = (t.c.vm_key == plan.vm_key) & (t.c.state == SpecState.ACTIVE)
+    connection.execute(t.update().where(still).values(superseded))
+    connection.execute(
+        t.insert().values(
+            vm_key=plan.vm_key,
+            digest=plan.spec.digest,
+            spec=plan.spec.as_json(),
+            origin=str(plan.spec.origin),
+            plan=plan.as_json(),
+            plan_digest=plan.digest,
+            state=SpecState.ACTIVE,
+            accepted_at=now,
+            accepted_by=by[:255],
+        )
+    )
+    made = of(connection, plan.vm_key)
+    if made is None:
+        raise LookupError(f"the spec of {plan.vm_key} was not stored")
+    return Accepted(made, new=True)
+
+
+def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
+    """The newest accepted spec of a VM, whatever became of it."""
+    rows = connection.execute(t.select().where(t.c.vm_key == vm_key).order_by(t.c.id.desc()).limit(1))
+    return next(map(_accepted, rows), None)
+
+
+def active(connection: sa.Connection) -> tuple[AcceptedSpec, ...]:
+    """What is wanted now, in the order of acceptance."""
+    rows = connection.execute(t.select().where(t.c.state == SpecState.ACTIVE).order_by(t.c.id))
+    return tuple(map(_accepted, rows))
+
+
+def seen(connection: sa.Connection, digest: str) -> bool:
+    """Whether a spec with this digest was ever accepted."""
+    return connection.execute(sa.select(t.c.id).where(t.c.digest == digest).limit(1)).first() is not None
+
+
+def end(connection: sa.Connection, vm_key: str, now: datetime, reason: str, *, spec_id: int | None = None) -> bool:
+    """The active spec of this VM (or just that one) is no longer wanted. Returns whether there was one."""
+    return _close(connection, vm_key, SpecState.ENDED, now, reason, spec_id)
+
+
+def fail(connection: sa.Connection, vm_key: str, now: datetime, reason: str) -> bool:
+    """The active spec of this VM could not be carried out as approved."""
+    return _close(connection, vm_key, SpecState.FAILED, now, reason, None)
+
+
+def _close(
+    connection: sa.Connection, vm_key: str, state: SpecState, now: datetime, reason: str, spec_id: int | None
+) -> bool:
+    chosen = (t.c.vm_key == vm_key) & (t.c.state == SpecState.ACTIVE)
+    if spec_id is not None:
+        chosen &= t.c.id == spec_id
+    done = connection.execute(t.update().where(chosen).values(state=state, ended_at=now, reason=reason))
+    return done.rowcount > 0
+
+
+def _accepted(row: sa.Row[Any]) -> AcceptedSpec:
+    return AcceptedSpec(
+        row.id,
+        row.vm_key,
+        row.digest,
+        SpecState(row.state),
+        row.plan_digest,
+        row.accepted_at,
+        row.accepted_by,
+        row.ended_at,
+        row.reason,
+        row.spec,
+        row.plan,
+    )

@@ -1,0 +1,537 @@
+"""The journal: runs, their steps, what was learned on the way, leases and events.
+
+`reconciler.loop` opens, turns, holds and finishes runs; `reconciler.execute` moves steps. Every move is checked against a
+table of allowed moves, and a run belongs to whoever holds its VM's lease: a process that was overtaken (`Fenced`) cannot
+write any more. Nothing here is ever deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from plans import actions
+from plans.actions import Action
+from plans.observed import Placement, Point, RunFacts
+from plans.plan import Plan, Step
+from reconciler.store import tables
+from reconciler.store.inventory import AcceptedSpec
+from specs.model import Spec
+
+r, s, p = tables.runs, tables.steps, tables.points
+RUN_ID_PREFIX = "test-failover"
+
+
+class StepState(StrEnum):
+    """The states of a step."""
+
+    PENDING = "pending"
+    STARTED = "started"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    STUCK = "stuck"
+
+
+class RunState(StrEnum):
+    """The states of a run."""
+
+    RUNNING = "running"
+    HOLDING = "holding"
+    PAUSED = "paused"
+    STUCK = "stuck"
+    COMPLETED = "completed"
+    ROLLED_BACK = "rolled-back"
+
+
+class Direction(StrEnum):
+    """Whether a run is on its way to its goal or taking everything back."""
+
+    THERE = "there"
+    BACK = "back"
+
+
+STEP_MOVES: Mapping[tuple[StepState, StepState], str] = {
+    (StepState.PENDING, StepState.STARTED): "the intent is written before the call",
+    (StepState.STARTED, StepState.WAITING): "the cloud took it, or may have",
+    (StepState.STARTED, StepState.DONE): "done at once, or seen to be so after a crash",
+    (StepState.STARTED, StepState.PENDING): "it never arrived, or was refused for now: once more",
+    (StepState.STARTED, StepState.FAILED): "refused",
+    (StepState.PENDING, StepState.FAILED): "what must hold before it does not",
+    (StepState.STARTED, StepState.STUCK): "its deadline passed and nobody can tell",
+    (StepState.WAITING, StepState.DONE): "a look shows it",
+    (StepState.WAITING, StepState.PENDING): "its job failed in a way that may pass: once more",
+    (StepState.WAITING, StepState.FAILED): "its job failed",
+    (StepState.WAITING, StepState.STUCK): "its deadline passed and nobody can tell",
+    (StepState.STUCK, StepState.DONE): "a later look shows it",
+    (StepState.STUCK, StepState.WAITING): "its job is seen again",
+    (StepState.STUCK, StepState.PENDING): "a later look shows that it never happened",
+    (StepState.STUCK, StepState.FAILED): "a later look shows that it failed",
+}
+UNDER_WAY = (StepState.STARTED, StepState.WAITING, StepState.STUCK)
+ENDED = (RunState.COMPLETED, RunState.ROLLED_BACK)
+
+
+class IllegalMove(Exception):
+    """A step was to move in a way that `STEP_MOVES` does not know."""
+
+
+class Fenced(Exception):
+    """Another process holds the lease now: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution towards a goal and back. `id` is the public job id; `fence` is set while this process leads it."""
+
+    id: str
+    vm_key: str
+    vm_name: str
+    kind: str
+    attempt: int
+    spec_id: int
+    spec: Spec
+    plan_digest: str
+    direction: Direction
+    state: RunState
+    failed: bool
+    reason: str | None
+    guest_name: str
+    guest_id: str | None
+    default_root_id: str | None
+    reserved: bool
+    start_sent: bool
+    progress: float
+    not_before: datetime | None
+    running_since: datetime | None
+    expires_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step in the journal. `seq` counts over the whole run; `leg` tells plans of one direction apart."""
+
+    run_id: str
+    seq: int
+    leg: int
+    direction: Direction
+    word: str
+    subject: str
+    action: Action
+    state: StepState
+    attempts: int
+    custom_job_id: str | None
+    error_code: int | None
+    error: str | None
+    started_at: datetime | None
+    deadline: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one VM until `expires_at`; `fence` grows with every change of owner."""
+
+    vm_key: str
+    owner: str
+    fence: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for people."""
+
+    at: datetime
+    run_id: str | None
+    seq: int | None
+    kind: str
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as plain data."""
+        at = self.at.isoformat(timespec="milliseconds")
+        return {"at": at, "run": self.run_id, "step": self.seq, "kind": self.kind, "text": self.text}
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+def take(connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl: timedelta) -> Lease | None:
+    """Take or renew the lease of a VM; None when another owner holds it. A new owner gets a higher fence."""
+    lease = tables.leases
+    found = connection.execute(lease.select().where(lease.c.vm_key == vm_key).with_for_update()).first()
+    until = now + ttl
+    if found is None:
+        connection.execute(lease.insert().values(vm_key=vm_key, owner=owner, fence=1, expires_at=until))
+        return Lease(vm_key, owner, 1, until)
+    if found.owner != owner and found.expires_at > now:
+        return None
+    fence = found.fence + (found.owner != owner)
+    same = (lease.c.vm_key == vm_key) & (lease.c.fence == found.fence)
+    connection.execute(lease.update().where(same).values(owner=owner, fence=fence, expires_at=until))
+    return Lease(vm_key, owner, fence, until)
+
+
+def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
+    """Let go of everything this owner holds, so that a successor need not wait."""
+    lease = tables.leases
+    connection.execute(lease.update().where(lease.c.owner == owner).values(expires_at=now))
+
+
+def fenced(connection: sa.Connection, lease: Lease) -> None:
+    """Raise `Fenced` unless this lease is still the one in force."""
+    found = connection.execute(
+        sa.select(tables.leases.c.fence, tables.leases.c.owner).where(tables.leases.c.vm_key == lease.vm_key)
+    ).first()
+    if found is None or (found.fence, found.owner) != (lease.fence, lease.owner):
+        raise Fenced(f"another process works on {lease.vm_key} now")
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def open_run(connection: sa.Connection, accepted: AcceptedSpec, plan: Plan, guest_name: str, now: datetime) -> Run:
+    """Begin a run for an accepted spec, with the steps of the way there."""
+    attempt = next_attempt(connection, plan.vm_key)
+    run_id = f"{RUN_ID_PREFIX}-{plan.vm_key}-{int(now.timestamp())}"
+    if connection.execute(sa.select(r.c.id).where(r.c.id == run_id)).first() is not None:
+        run_id = f"{run_id}-{attempt}"
+    connection.execute(
+        r.insert().values(
+            id=run_id,
+            vm_key=plan.vm_key,
+            vm_name=plan.vm,
+            kind="test",
+            attempt=attempt,
+            spec_id=accepted.id,
+            spec=accepted.raw_spec,
+            plan_digest=plan.digest,
+            direction=Direction.THERE,
+            state=RunState.RUNNING,
+            failed=False,
+            guest_name=guest_name,
+            reserved=False,
+            start_sent=False,
+            progress=0.0,
+            created_at=now,
+        )
+    )
+    opened = run(connection, run_id)
+    add_leg(connection, opened, plan.steps, Direction.THERE)
+    event(connection, now, opened, None, "opened", f"{plan.goal}, {len(plan.steps)} steps, {plan.digest}")
+    return opened
+
+
+def run(connection: sa.Connection, run_id: str) -> Run:
+    """A run by its id. Raises LookupError."""
+    row = connection.execute(r.select().where(r.c.id == run_id)).first()
+    if row is None:
+        raise LookupError(f"no run {run_id}")
+    return _run(row)
+
+
+def unfinished(connection: sa.Connection) -> tuple[Run, ...]:
+    """All runs that have not ended, oldest first."""
+    rows = connection.execute(r.select().where(r.c.state.not_in(ENDED)).order_by(r.c.created_at, r.c.id))
+    return tuple(map(_run, rows))
+
+
+def unfinished_of(connection: sa.Connection, vm_key: str) -> Run | None:
+    """The run of this VM that has not ended: there is one at the most."""
+    rows = connection.execute(r.select().where((r.c.vm_key == vm_key) & r.c.state.not_in(ENDED)))
+    return next(map(_run, rows), None)
+
+
+def latest(connection: sa.Connection) -> dict[str, Run]:
+    """The newest run of every VM, by VM key."""
+    newest = sa.select(r.c.vm_key, sa.func.max(r.c.attempt).label("attempt")).group_by(r.c.vm_key).subquery()
+    joined = r.select().join(newest, (r.c.vm_key == newest.c.vm_key) & (r.c.attempt == newest.c.attempt))
+    return {found.vm_key: found for found in map(_run, connection.execute(joined))}
+
+
+def history(connection: sa.Connection, vm_key: str | None, limit: int) -> tuple[Run, ...]:
+    """Runs, newest first; of one VM or of all."""
+    query = r.select().order_by(r.c.created_at.desc(), r.c.id.desc()).limit(limit)
+    return tuple(map(_run, connection.execute(query if vm_key is None else query.where(r.c.vm_key == vm_key))))
+
+
+def next_attempt(connection: sa.Connection, vm_key: str) -> int:
+    """The number of the next run of this VM, from 1."""
+    highest = connection.execute(sa.select(sa.func.max(r.c.attempt)).where(r.c.vm_key == vm_key)).scalar()
+    return (highest or 0) + 1
+
+
+def turn_back(connection: sa.Connection, found: Run, reason: str, now: datetime, failed: bool = False) -> Run:
+    """From here on the run takes everything back, for this reason."""
+    event(connection, now, found, None, "turned", reason)
+    return _change(
+        connection,
+        found,
+        direction=Direction.BACK,
+        state=RunState.RUNNING,
+        reason=reason,
+        failed=found.failed or failed,
+        not_before=None,
+    )
+
+
+def hold(connection: sa.Connection, found: Run, expires_at: datetime | None, now: datetime) -> Run:
+    """The goal is reached and kept until `expires_at`."""
+    if found.state is RunState.HOLDING:
+        return found
+    event(connection, now, found, None, "holding", f"testing until {expires_at.isoformat() if expires_at else 'ended'}")
+    return _change(connection, found, state=RunState.HOLDING, expires_at=expires_at, not_before=None)
+
+
+def pause(connection: sa.Connection, found: Run, reason: str, now: datetime) -> Run:
+    """The run stops at a safe point and asks."""
+    event(connection, now, found, None, "paused", reason)
+    return _change(connection, found, state=RunState.PAUSED, reason=reason)
+
+
+def stuck(connection: sa.Connection, found: Run, reason: str, again: datetime | None, now: datetime) -> Run:
+    """The run needs a person; it looks again by itself at `again`."""
+    if found.state is not RunState.STUCK or found.reason != reason:
+        event(connection, now, found, None, "stuck", reason)
+    return _change(connection, found, state=RunState.STUCK, reason=reason, not_before=again)
+
+
+def wake(connection: sa.Connection, found: Run, now: datetime) -> Run:
+    """A person wants this run to go on: it is due at once."""
+    event(connection, now, found, None, "woken", "a person asked for it")
+    state = RunState.RUNNING if found.state is RunState.STUCK else found.state
+    return _change(connection, found, not_before=None, state=state)
+
+
+def finish(connection: sa.Connection, found: Run, written: Iterable[str], now: datetime) -> Run:
+    """Everything is taken back. Replicas still `written` are dirty from now on, until a full sync."""
+    for volume_id in written:
+        tables_dirty = tables.dirty
+        connection.execute(tables_dirty.delete().where(tables_dirty.c.volume_id == volume_id))
+        row = {"volume_id": volume_id, "vm_key": found.vm_key, "run_id": found.id, "since": now}
+        connection.execute(tables_dirty.insert().values(row))
+    state = RunState.ROLLED_BACK if found.failed else RunState.COMPLETED
+    event(connection, now, found, None, "finished", str(state))
+    return _change(connection, found, state=state, finished_at=now, not_before=None, progress=100.0)
+
+
+def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -> Run:
+    """The run is not looked at before that moment; a run that was stuck moves again."""
+    state = RunState.RUNNING if found.state is RunState.STUCK else found.state
+    if (found.not_before, found.state) == (moment, state):
+        return found
+    return _change(connection, found, not_before=moment, state=state)
+
+
+def progressed(connection: sa.Connection, found: Run, progress: float) -> None:
+    """Raise the progress (percent); it never falls."""
+    higher = (r.c.id == found.id) & (r.c.progress < progress)
+    connection.execute(r.update().where(higher).values(progress=progress))
+
+
+def dirty(connection: sa.Connection, vm_key: str) -> frozenset[str]:
+    """Replicas of this VM that a run left written."""
+    query = sa.select(tables.dirty.c.volume_id).where(tables.dirty.c.vm_key == vm_key)
+    return frozenset(connection.execute(query).scalars())
+
+
+def run_facts(connection: sa.Connection, found: Run) -> RunFacts:
+    """What the journal knows of a run and no look could tell."""
+    q = tables.placements
+    placed = connection.execute(q.select().where(q.c.run_id == found.id).order_by(q.c.position))
+    points = connection.execute(p.select().where(p.c.run_id == found.id).order_by(p.c.volume_id))
+    return RunFacts(
+        id=found.id,
+        guest_name=found.guest_name,
+        reserved=found.reserved,
+        guest_id=found.guest_id,
+        default_root_id=found.default_root_id,
+        placements=tuple(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device) for x in placed),
+        points=tuple(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None) for x in points),
+        start_sent=found.start_sent,
+        running_since=found.running_since,
+    )
+
+
+def _change(connection: sa.Connection, found: Run, **values: Any) -> Run:
+    done = connection.execute(r.update().where((r.c.id == found.id) & r.c.state.not_in(ENDED)).values(values))
+    if done.rowcount != 1:
+        raise LookupError(f"run {found.id} has ended already: nothing was written")
+    return replace(found, **values)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def add_leg(connection: sa.Connection, found: Run, planned: Sequence[Step], direction: Direction) -> None:
+    """Append the steps of a plan to the run as a new leg."""
+    last = connection.execute(sa.select(sa.func.max(s.c.seq), sa.func.max(s.c.leg)).where(s.c.run_id == found.id)).one()
+    rows = [
+        {
+            "run_id": found.id,
+            "seq": (last[0] or 0) + step.number,
+            "leg": (last[1] or 0) + 1,
+            "direction": direction,
+            "word": step.action.word,
+            "subject": step.action.subject,
+            "action": step.action.as_json(),
+            "state": StepState.PENDING,
+            "attempts": 0,
+        }
+        for step in planned
+    ]
+    if rows:
+        connection.execute(s.insert(), rows)
+
+
+def steps(connection: sa.Connection, found: Run, direction: Direction) -> tuple[StepRow, ...]:
+    """The steps of the newest leg in that direction."""
+    chosen = (s.c.run_id == found.id) & (s.c.direction == direction)
+    newest = sa.select(sa.func.max(s.c.leg)).where(chosen).scalar_subquery()
+    return tuple(map(_step, connection.execute(s.select().where(chosen & (s.c.leg == newest)).order_by(s.c.seq))))
+
+
+def under_way(connection: sa.Connection, found: Run) -> tuple[StepRow, ...]:
+    """Steps that were sent, or may have been, and are not settled."""
+    chosen = (s.c.run_id == found.id) & s.c.state.in_(UNDER_WAY)
+    return tuple(map(_step, connection.execute(s.select().where(chosen).order_by(s.c.seq))))
+
+
+def jobs_under_way(connection: sa.Connection) -> frozenset[str]:
+    """Our ids of all cloud jobs that may be running."""
+    query = sa.select(s.c.custom_job_id).where(s.c.state.in_(UNDER_WAY) & s.c.custom_job_id.is_not(None))
+    return frozenset(connection.execute(query).scalars())
+
+
+def step_started(connection: sa.Connection, row: StepRow, own_id: str, deadline: datetime, now: datetime) -> StepRow:
+    """Write the intent: what is about to be sent, under which id, and until when it is waited for."""
+    values = {
+        "state": StepState.STARTED,
+        "attempts": row.attempts + 1,
+        "custom_job_id": own_id,
+        "started_at": now,
+        "deadline": deadline,
+        "error": None,
+        "error_code": None,
+    }
+    return _move(connection, row, StepState.STARTED, values)
+
+
+def step_moved(
+    connection: sa.Connection, row: StepRow, state: StepState, code: int | None, why: str, now: datetime
+) -> StepRow:
+    """Write what came of a step. Raises `IllegalMove` for a move that the table does not know."""
+    ended = now if state in (StepState.DONE, StepState.FAILED) else None
+    trouble = state in (StepState.PENDING, StepState.FAILED, StepState.STUCK)
+    values = {"state": state, "error_code": code, "error": why[:4000] if trouble else None, "finished_at": ended}
+    return _move(connection, row, state, values)
+
+
+def _move(connection: sa.Connection, row: StepRow, state: StepState, values: dict[str, Any]) -> StepRow:
+    if (row.state, state) not in STEP_MOVES:
+        raise IllegalMove(f"step {row.seq} ({row.word}) cannot go from {row.state} to {state}")
+    same = (s.c.run_id == row.run_id) & (s.c.seq == row.seq) & (s.c.state == row.state)
+    if connection.execute(s.update().where(same).values(values)).rowcount != 1:
+        raise Fenced(f"step {row.seq} of {row.run_id} was moved by another process")
+    return replace(row, **values)
+
+
+def learn(connection: sa.Connection, found: Run, learned: Mapping[str, Any], now: datetime) -> None:
+    """Write facts that a step taught: columns of the run, placements, and rollback points by volume."""
+    own = {k: v for k, v in learned.items() if k in _RUN_FACTS}
+    if own:
+        connection.execute(r.update().where(r.c.id == found.id).values(own))
+    for placement in learned.get("placements", ()):
+        _place(connection, found, placement)
+    if "point" in learned:
+        _point(connection, found, *learned["point"])
+    if "snapshot_id" in learned:
+        volume_id, snapshot_id = learned["snapshot_id"]
+        _change_point(connection, found, volume_id, snapshot_id=snapshot_id)
+    if "reverted" in learned:
+        _change_point(connection, found, learned["reverted"], reverted_at=now)
+
+
+_RUN_FACTS = ("reserved", "guest_name", "guest_id", "default_root_id", "start_sent", "running_since")
+
+
+def _place(connection: sa.Connection, found: Run, placement: Placement) -> None:
+    q = tables.placements
+    key = (q.c.run_id == found.id) & (q.c.volume_id == placement.volume_id)
+    if connection.execute(sa.select(q.c.volume_id).where(key)).first() is None:
+        row = {
+            "run_id": found.id,
+            "volume_id": placement.volume_id,
+            "disk_key": placement.disk_key,
+            "position": placement.order,
+            "appliance_device": placement.appliance_device,
+            "guest_device": placement.guest_device,
+        }
+        connection.execute(q.insert().values(row))
+
+
+def _point(connection: sa.Connection, found: Run, volume_id: str, name: str) -> None:
+    key = (p.c.run_id == found.id) & (p.c.volume_id == volume_id)
+    if connection.execute(sa.select(p.c.volume_id).where(key)).first() is None:
+        connection.execute(p.insert().values(run_id=found.id, volume_id=volume_id, name=name))
+
+
+def _change_point(connection: sa.Connection, found: Run, volume_id: str, **values: Any) -> None:
+    key = (p.c.run_id == found.id) & (p.c.volume_id == volume_id)
+    if connection.execute(p.update().where(key).values(values)).rowcount != 1:
+        raise LookupError(f"run {found.id} has no rollback point of {volume_id}")
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def event(connection: sa.Connection, now: datetime, found: Run, seq: int | None, kind: str, text: str) -> None:
+    """Append an event of a run."""
+    values = {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:4000]}
+    connection.execute(tables.events.insert().values(values))
+
+
+def note(connection: sa.Connection, now: datetime, vm_key: str, kind: str, text: str) -> None:
+    """Append an event of a VM without a run; the same news twice in a row is written once."""
+    last = next(iter(events(connection, vm_key, 1)), None)
+    if last is None or (last.kind, last.text) != (kind, text[:4000]):
+        connection.execute(tables.events.insert().values(at=now, vm_key=vm_key, kind=kind, text=text[:4000]))
+
+
+def events(connection: sa.Connection, vm_key: str, limit: int) -> tuple[Event, ...]:
+    """Events of a VM, newest first."""
+    e = tables.events
+    rows = connection.execute(e.select().where(e.c.vm_key == vm_key).order_by(e.c.id.desc()).limit(limit))
+    return tuple(Event(x.at, x.run_id, x.seq, x.kind, x.text) for x in rows)
+
+
+# --- rows to records --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _spec_of(text: str) -> Spec:
+    return Spec.from_json(json.loads(text))
+
+
+def _run(row: sa.Row[Any]) -> Run:
+    values = dict(row._mapping)
+    values["spec"] = _spec_of(json.dumps(values["spec"], sort_keys=True))
+    values["direction"], values["state"] = Direction(values["direction"]), RunState(values["state"])
+    return Run(**values)
+
+
+def _step(row: sa.Row[Any]) -> StepRow:
+    values = dict(row._mapping)
+    values["action"] = actions.from_json(values["action"])
+    values["direction"], values["state"] = Direction(values["direction"]), StepState(values["state"])
+    return StepRow(**values)
