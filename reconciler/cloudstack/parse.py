@@ -42,6 +42,14 @@ class Zone:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class PendingJob:
+    """A job that has not ended, and the object that it is about, where it names one."""
+
+    id: str
+    entity_id: str | None
+
+
 def _no_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a truth value where a number is expected")  # noqa: TRY004 - pydantic wants ValueError
@@ -166,9 +174,10 @@ class _Zone(_Row):
 
 class _Job(_Row):
     jobid: Id
+    jobinstanceid: str | None = None
 
-    def record(self) -> str:
-        return self.jobid.lower()
+    def record(self) -> PendingJob:
+        return PendingJob(self.jobid, self.jobinstanceid)
 
 
 class _Capability(_Row):

@@ -92,9 +92,7 @@ def start(permit: Permit, machine: Machine | None, volumes: Iterable[Volume]) ->
     hanging = {v.id: v.device_id for v in volumes}
     complete = set(permit.guest_devices) == permit.replicas and 0 in permit.guest_devices.values()
     _demand("INV-06", complete, "the permit does not name a device for every replica, one of them 0")
-    _demand(
-        "INV-06", hanging == dict(permit.guest_devices), "the guest's volumes are not its replicas at their devices"
-    )
+    _demand("INV-06", hanging == dict(permit.guest_devices), "the guest's volumes are not its replicas at their devices")
     _demand("INV-06", all(_whole(v) for v in volumes), "a replica on the guest is not Ready or of the wrong type")
     _demand("INV-07", permit.points_ready, "a rollback point is not ready")
     _demand("INV-10", permit.replication_idle, "a replication job is running")
@@ -124,9 +122,7 @@ def attach(permit: Permit, volume_id: str, vm_id: str, device: int) -> None:
         _demand("INV-04", 0 < device <= MAX_DEVICE and device != CD_ROM, f"there is no device {device}")
         return
     guest(permit, vm_id)
-    _demand(
-        "INV-01", permit.guest_devices.get(volume_id) == device, f"device {device} is not this replica's on the guest"
-    )
+    _demand("INV-01", permit.guest_devices.get(volume_id) == device, f"device {device} is not this replica's on the guest")
     _demand("INV-10", permit.replication_idle, "a replication job is running")
 
 

@@ -100,9 +100,8 @@ class Reader:
         return self._list(parse.VOLUMES)
 
     def volumes_of(self, vm_id: str) -> tuple[Volume, ...]:
-        """The volumes attached to that VM, now."""
-        found: tuple[Volume, ...] = self._list(parse.VOLUMES, virtualmachineid=permit.uuid("virtualmachineid", vm_id))
-        return tuple(v for v in found if v.vm_id == vm_id)
+        """The volumes attached to that VM, now, as the server tells it: a row too many must stop a caller, not pass."""
+        return self._list(parse.VOLUMES, virtualmachineid=permit.uuid("virtualmachineid", vm_id))
 
     def snapshots(self) -> tuple[VolumeSnapshot, ...]:
         """All volume snapshots that the account may see."""
@@ -122,7 +121,14 @@ class Reader:
 
     def pending_jobs(self) -> frozenset[str]:
         """The ids of this account's jobs that have not ended."""
-        return frozenset(self._list(parse.JOBS, listall=None))
+        return frozenset(job.id for job in self._pending())
+
+    def busy(self) -> frozenset[str]:
+        """The ids of the objects that this account's unfinished jobs are about."""
+        return frozenset(job.entity_id for job in self._pending() if job.entity_id)
+
+    def _pending(self) -> tuple[parse.PendingJob, ...]:
+        return self._list(parse.JOBS, listall=None)
 
     # --- single objects -----------------------------------------------------------------------------------------------
 

@@ -57,9 +57,7 @@ def session_for(endpoint: Endpoint) -> requests.Session:
 class Transport(cs.CloudStack):
     """`cs.CloudStack` for one endpoint; safe to use from several threads."""
 
-    def __init__(
-        self, endpoint: Endpoint, clock: Callable[[], datetime], session: requests.Session | None = None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], datetime], session: requests.Session | None = None) -> None:
         # cs gets no keys: it would keep them as plain attributes, and its own signing is not used.
         super().__init__(endpoint=endpoint.url, method="post", retry=0, session=session or session_for(endpoint))
         self.verify = str(endpoint.ca_file) if endpoint.ca_file else True

@@ -71,8 +71,15 @@ class Writer:
         return self._submit("stopVirtualMachine", job_id, id=vm_id, forced=forced)
 
     def destroy(self, vm_id: str, expunge: bool, job_id: str) -> CallOutcome:
-        """Remove the guest, after a fresh look that no protected volume hangs on it."""
+        """Remove the guest, after a fresh look that no protected volume hangs on it or is on its way to it.
+
+        While a job on the guest or a replica is pending it is `Refused`, to be tried again: CloudStack would queue the
+        destroy behind an attach, and destroy the replica that was not there when we looked.
+        """
         permit.guest(self._permit, permit.uuid("id", vm_id))
+        # In this order: what ends between the two looks shows in the second.
+        if self._reader.busy() & (self._permit.replicas | {vm_id}):
+            return Refused(NOT_SENT, "a job on the guest or on a replica is still pending", retryable(NOT_SENT))
         permit.destroy(self._permit, self._reader.volumes_of(vm_id))
         return self._submit("destroyVirtualMachine", job_id, id=vm_id, expunge=expunge)
 

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.cloudstack.client import Writer
 from reconciler.cloudstack.errors import InvariantViolated, LookFailed
-from reconciler.cloudstack.outcomes import Accepted, CallOutcome, Done
+from reconciler.cloudstack.outcomes import Accepted, CallOutcome, Done, Refused
 from reconciler.cloudstack.permit import Permit
 from tests.reconciler.cloudstack.odd_server import Reply, envelope, error, odd_server
 
@@ -73,21 +73,25 @@ AT_HOME: World = {
 }
 READY: World = {**AT_HOME, **volume(R1, GUEST, 0), **volume(R2, GUEST, 1), **volume(ROOT, None, None)}
 EMPTY: World = {**AT_HOME, **volume(ROOT, None, None)}
-LISTS = {"listVolumes": "volume", "listVirtualMachines": "virtualmachine", "listSnapshots": "snapshot"}
+LISTS = {
+    "listVolumes": "volume",
+    "listVirtualMachines": "virtualmachine",
+    "listSnapshots": "snapshot",
+    "listAsyncJobs": "asyncjobs",
+}
 
 
 def cloud(world: World) -> Callable[[dict[str, str]], Reply]:
     """Just enough of a server: lists of what is in the world, and a job for everything else."""
 
     def belongs(row: dict[str, Any], member: str) -> bool:
-        return {"volume": "size" in row, "virtualmachine": "nic" in row, "snapshot": "volumeid" in row}[member]
+        keys = {"volume": "size", "virtualmachine": "nic", "snapshot": "volumeid", "asyncjobs": "jobid"}
+        return keys[member] in row
 
     def answer(asked: dict[str, str]) -> Reply:
         member = LISTS.get(asked["command"])
         if member is None:
-            return envelope(
-                {"success": True} if asked["command"] == "deleteVolume" else {"jobid": asked["customjobid"]}
-            )
+            return envelope({"success": True} if asked["command"] == "deleteVolume" else {"jobid": asked["customjobid"]})
         wanted = {k: asked[k] for k in ("id", "virtualmachineid") if k in asked}
         rows = [r for r in world.values() if belongs(r, member) and all(r.get(k) == v for k, v in wanted.items())]
         return envelope({"count": len(rows), member: rows} if rows else {})
@@ -287,6 +291,16 @@ def test_what_hangs_nowhere_is_not_detached_again(client_for, world):
     with odd_server(cloud(world)) as server:
         assert client_for(server.url).writer(PERMIT).detach(ROOT, JOB) == Done()
     assert server.commands() == ["listVolumes"]
+
+
+@pytest.mark.parametrize("entity", [GUEST, R1, R2])
+def test_no_vm_goes_while_a_job_may_still_bring_a_replica_to_it(client_for, entity):
+    busy = {JOB: {"jobid": JOB, "jobinstanceid": entity}}
+    with odd_server(cloud({**EMPTY, **busy})) as server:
+        refused = client_for(server.url).writer(PERMIT).destroy(GUEST, True, JOB)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.retryable) == (0, True)
+    assert set(server.commands()) <= set(LISTS)
 
 
 def test_uefi_is_always_sent_with_its_mode(client_for):

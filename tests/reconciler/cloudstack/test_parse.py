@@ -57,7 +57,8 @@ def record(kind: parse.Kind, row: dict) -> object:
         (parse.NETWORKS, {"id": A, "name": "l2", "type": "L2", "state": "Allocated", "zoneid": B},
          Network(A, "l2", "L2", "Allocated", B)),
         (parse.ZONES, {"id": A, "name": "z", "tags": []}, parse.Zone(A, "z")),
-        (parse.JOBS, {"jobid": A, "jobstatus": 0}, A),
+        (parse.JOBS, {"jobid": A, "jobstatus": 0}, parse.PendingJob(A, None)),
+        (parse.JOBS, {"jobid": A, "jobinstanceid": B}, parse.PendingJob(A, B)),
     ],
 )  # fmt: skip
 def test_a_row_becomes_a_record(kind, row, expected):
