@@ -33,6 +33,7 @@ from specs.model import Spec, State
 
 CAPABILITIES_FOR = timedelta(minutes=5)
 STUCK_AGAIN = timedelta(minutes=5)
+UnderWay = tuple[tuple[str, str, str, datetime], ...]
 TOGETHER = (actions.SnapshotReplica, actions.RevertReplica, actions.DeleteSnapshot)
 
 
@@ -116,10 +117,15 @@ class Engine:
 
     def round(self, only: frozenset[str] | None = None) -> Round:
         """One pass for every VM that is due (of `only`, if given). Raises `CloudError` when no look was possible."""
-        due, outstanding = self._due(self.clock.now(), only)
+        now = self.clock.now()
+        due, under_way = self._due(now, only)
         if not due:
             return Round(next_at=self._next_expiry())
-        self._board.refresh(outstanding)
+        self._board.refresh(job for _, _, job, _ in under_way)
+        busy = self._busy(under_way, now)
+        due = [key for key in due if key not in busy]
+        if not due:
+            return Round(next_at=now + self.settings.engine.poll)
         look = self.look()
         if len(due) == 1:
             return self._round_of((self._leased(due[0], look),))
@@ -129,16 +135,23 @@ class Engine:
     def _round_of(self, passes: tuple[Pass, ...]) -> Round:
         return Round(passes, min((p.until for p in passes if p.until), default=self._next_expiry()))
 
-    def _due(self, now: datetime, only: frozenset[str] | None) -> tuple[list[str], frozenset[str]]:
+    def _busy(self, under_way: UnderWay, now: datetime) -> frozenset[str]:
+        """VMs of which every job still runs, within its deadline: no look at them could tell anything new."""
+        by_vm: dict[str, list[bool]] = {}
+        for vm_key, _run, job, deadline in under_way:
+            by_vm.setdefault(vm_key, []).append(self._board.is_pending(job) and now < deadline)
+        return frozenset(vm_key for vm_key, pending in by_vm.items() if all(pending))
+
+    def _due(self, now: datetime, only: frozenset[str] | None) -> tuple[list[str], UnderWay]:
         with self.database.read() as connection:
             runs = {r.vm_key: r for r in journal.unfinished(connection)}
             wanted = {a.vm_key: a for a in inventory.active(connection)}
-            outstanding = journal.jobs_under_way(connection)
+            under_way = journal.jobs_under_way(connection)
         room = self.settings.engine.max_runs - sum(r.state is not RunState.HOLDING for r in runs.values())
         moving = [k for k, r in runs.items() if self._moves(r, wanted.get(k), now)]
         starting = [k for k, a in wanted.items() if k not in runs and a.spec.state is State.TEST_FAILOVER]
         chosen = [*moving, *starting[: max(0, room)]]
-        return [k for k in chosen if only is None or k in only], outstanding
+        return [k for k in chosen if only is None or k in only], under_way
 
     def _moves(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> bool:
         if run.not_before is not None and now < run.not_before:

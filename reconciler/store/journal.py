@@ -407,10 +407,11 @@ def under_way(connection: sa.Connection, found: Run) -> tuple[StepRow, ...]:
     return tuple(map(_step, connection.execute(s.select().where(chosen).order_by(s.c.seq))))
 
 
-def jobs_under_way(connection: sa.Connection) -> frozenset[str]:
-    """Our ids of all cloud jobs that may be running."""
-    query = sa.select(s.c.custom_job_id).where(s.c.state.in_(UNDER_WAY) & s.c.custom_job_id.is_not(None))
-    return frozenset(connection.execute(query).scalars())
+def jobs_under_way(connection: sa.Connection) -> tuple[tuple[str, str, str, datetime], ...]:
+    """Steps that may be running in the cloud: VM key, run id, our id of the job, and the deadline of the wait."""
+    columns = (r.c.vm_key, s.c.run_id, s.c.custom_job_id, s.c.deadline)
+    query = sa.select(*columns).join(r, r.c.id == s.c.run_id).where(s.c.state.in_(UNDER_WAY))
+    return tuple((x.vm_key, x.run_id, x.custom_job_id, x.deadline) for x in connection.execute(query))
 
 
 def step_started(connection: sa.Connection, row: StepRow, own_id: str, deadline: datetime, now: datetime) -> StepRow:
