@@ -53,7 +53,7 @@ def _vm() -> Schema:
 
 def _fields() -> Schema:
     """One entry a field, in the order of the reference."""
-    known = {
+    known: Schema = {
         "state": {"enum": [str(s) for s in State], "description": "What is wanted of the VM."},
         "for": {
             "type": "string",

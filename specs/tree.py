@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import yaml
@@ -71,7 +71,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Keys and values as written, no key twice. Not `whole` when an entry had to be left out; an error says why."""
+    """Keys and values as written, no key twice. Not `whole` if an entry had to be left out; an error says why."""
 
     mark: Mark
     entries: tuple[tuple[Scalar, Node], ...]
@@ -176,12 +176,15 @@ def _odd_start(place: Mark, text: str) -> Fault:
     return Fault(place, f"not YAML: no value can begin with {character}", "put the value in quotes")
 
 
+@dataclass(slots=True)
 class _Open:
     """A list or a table that is not closed yet; `children` of a table are keys and values in turn."""
 
-    def __init__(self, mark: Mark, anchor: str | None, is_table: bool) -> None:
-        self.mark, self.anchor, self.is_table = mark, anchor, is_table
-        self.children: list[Node] = []
+    mark: Mark
+    anchor: str | None
+    is_table: bool
+    is_tagged: bool
+    children: list[Node] = field(default_factory=list)
 
 
 class _Builder:
@@ -193,38 +196,39 @@ class _Builder:
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
         self._nodes = self._aliases = self._documents = 0
+        self._is_foreign = False
 
     def take(self, event: yaml.Event) -> None:
         """One event of the parser."""
         match event:
             case yaml.ScalarEvent():
-                self._check_tag(event)
-                plain = event.style in (None, "")
-                self._add(Scalar(_mark(event), event.value, plain), event.anchor)
+                scalar = Scalar(_mark(event), event.value, event.style in (None, ""))
+                self._add(Broken(scalar.mark) if self._is_tagged(event) else scalar, event.anchor)
             case yaml.AliasEvent():
                 self._add(self._unfolded(event), None)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._check_tag(event)
-                self._begin(event)
+                self._begin(event, is_tagged=self._is_tagged(event))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 closed = self._open.pop()
-                self._add(self._table(closed) if closed.is_table else _listing(closed), closed.anchor, counted=False)
+                self._add(self._closed(closed), closed.anchor, counted=False)
             case yaml.DocumentStartEvent():
                 self._begin_document(event)
 
     def _begin_document(self, event: yaml.DocumentStartEvent) -> None:
         self._anchors.clear()
+        self._is_foreign = False
         self._documents += 1
         if self._documents > self._limits.documents:
             self._stop(_mark(event), f"more than {self._limits.documents} documents in one file", "split the file")
         if event.tags or event.version not in (None, (1, 2)):
             place = Mark(_mark(event).line, 1)
             self._found.add(place, "%TAG and old %YAML directives are not read", "leave them away: this is YAML 1.2")
+            self._is_foreign = True
 
-    def _begin(self, event: yaml.CollectionStartEvent) -> None:
+    def _begin(self, event: yaml.CollectionStartEvent, *, is_tagged: bool) -> None:
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._open.append(_Open(_mark(event), event.anchor, isinstance(event, yaml.MappingStartEvent)))
+        self._open.append(_Open(_mark(event), event.anchor, isinstance(event, yaml.MappingStartEvent), is_tagged))
         self._count(_mark(event), 1)
         self._check_depth(_mark(event), 1)
 
@@ -237,7 +241,11 @@ class _Builder:
         if self._open:
             self._open[-1].children.append(node)
         else:
-            self.finished = node
+            self.finished = Broken(node.mark) if self._is_foreign else node
+
+    def _closed(self, closed: _Open) -> Node:
+        node = self._table(closed) if closed.is_table else _listing(closed)
+        return Broken(node.mark, node.size, node.depth) if closed.is_tagged else node
 
     def _unfolded(self, event: yaml.AliasEvent) -> Node:
         mark = _mark(event)
@@ -259,8 +267,9 @@ class _Builder:
         whole = True
         for key, value in zip(opened.children[::2], opened.children[1::2], strict=True):
             usable = self._key(key, entries)
-            whole = whole and usable is not None
-            if usable is not None and usable.text not in entries:
+            if usable is None:
+                whole = False
+            else:
                 entries[usable.text] = (usable, _placed(usable, value))
         pairs = tuple(entries.values())
         return Table(opened.mark, pairs, _size(opened), _depth(opened), whole)
@@ -276,12 +285,15 @@ class _Builder:
         if key.text in before:
             first = before[key.text][0].mark.line
             self._found.add(key.mark, f"the key {quoted(key.text)} stands here twice", f"first in line {first}")
+            return None
         return key
 
-    def _check_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        if event.tag is not None:
-            shown = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._found.add(_mark(event), f"the tag {quoted(shown)} is not read", "leave it away: values are YAML 1.2")
+    def _is_tagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> bool:
+        if event.tag is None:
+            return False
+        shown = event.tag.replace("tag:yaml.org,2002:", "!!")
+        self._found.add(_mark(event), f"the tag {quoted(shown)} is not read", "leave it away: values are YAML 1.2")
+        return True
 
     def _check_depth(self, mark: Mark, depth: int) -> None:
         if len(self._open) + depth - 1 > self._limits.depth:
