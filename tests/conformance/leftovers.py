@@ -1,0 +1,58 @@
+"""What a recording found already there: rows of its lists that nothing in the recording had made.
+
+`found(scenario)` is the part of a world that `setup` must add to the common estate before that scenario is replayed. The
+rows are those of the first list that showed them, so their state is that of the beginning unless the recording changed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.conformance import hidden
+from tests.conformance.records import Exchange, Scenario
+
+KINDS = {"virtualmachine": "vm", "volume": "volume", "snapshot": "snapshot", "vmSnapshot": "vmsnapshot"}
+MAKERS = {"deployVirtualMachine", "createVolume", "createSnapshot", "createVMSnapshot"}
+OWNERS = ("virtualmachineid", "volumeid")
+
+Row = Mapping[str, Any]
+
+
+def found(scenario: Scenario) -> dict[str, list[Row]]:
+    """Kind → rows, in the order in which they were first seen."""
+    made: set[str] = set(hidden.roots(scenario))
+    names: set[str] = set()
+    left: dict[str, dict[str, Row]] = {kind: {} for kind in KINDS.values()}
+    for exchange in scenario.exchanges:
+        made |= set(_made(exchange))
+        if exchange.command in MAKERS:
+            names.add(exchange.params.get("name", ""))
+        for kind, row in _rows(exchange):
+            if not _explained(row, made, names):
+                left[kind].setdefault(row["id"], row)
+    return {kind: list(rows.values()) for kind, rows in left.items() if rows}
+
+
+def _made(exchange: Exchange) -> Iterator[str]:
+    answer = _inner(exchange.body)
+    if exchange.command in MAKERS and isinstance(answer.get("id"), str):
+        yield answer["id"]
+
+
+def _inner(body: Any) -> Row:
+    values = [value for value in body.values() if isinstance(value, dict)] if isinstance(body, dict) else []
+    return values[0] if len(values) == 1 else {}
+
+
+def _rows(exchange: Exchange) -> Iterator[tuple[str, Row]]:
+    for key, kind in KINDS.items():
+        members = _inner(exchange.body).get(key)
+        for row in members if isinstance(members, list) else []:
+            if "id" in row:
+                yield kind, row
+
+
+def _explained(row: Row, made: set[str], names: set[str]) -> bool:
+    owned = any(row.get(owner) in made for owner in OWNERS)
+    return row["id"] in made or owned or row.get("name") in names
