@@ -1,0 +1,240 @@
+"""The wire: signatures, parameters, envelopes, pages. Between a request as it arrives and a command as it is written.
+
+`cloud.Cloud.call` uses this for every request. Parameters are declared per command (`Param`) and resolved one by one,
+in order, as the real server does, so that the first fault reported is the one the real server reports.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from simulator.refusals import API, MASK, PARAM, Refused
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_PAGE = 500
+READING = re.compile(r"(get|list|query|find).*")
+UNSIGNED = "unable to verify user credentials and/or request signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: HTTP status, headers, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A declared parameter. `kind` is text, long, bool, map, list, or the entity type its uuid names."""
+
+    name: str
+    kind: str = "text"
+    required: bool = False
+    owned: bool = False
+    limit: int = 255
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, resolved: the caller, the raw parameters (names lower case) and the resolved values."""
+
+    command: str
+    account: Any
+    raw: Mapping[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """A resolved value; None when the parameter was not given."""
+        return self.values.get(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the parameter was given."""
+        return self.values.get(name) is not None
+
+    def mapped(self, name: str) -> list[dict[str, str]]:
+        """A map parameter: `tags[0].key=..` as a list of dictionaries, by index."""
+        pattern = re.compile(rf"{re.escape(name)}\[(\d+)\]\.(.+)", re.IGNORECASE)
+        rows: dict[int, dict[str, str]] = {}
+        for key, value in self.raw.items():
+            match = pattern.fullmatch(key)
+            if match:
+                rows.setdefault(int(match[1]), {})[match[2]] = value
+        return [rows[index] for index in sorted(rows)]
+
+
+# --- signatures -------------------------------------------------------------------------------------------------------
+
+
+def signature(params: Mapping[str, str], secret: str) -> str:
+    """The signature CloudStack computes over all parameters but `signature` itself."""
+    pairs = sorted((k, v) for k, v in params.items() if k.lower() != "signature")
+    text = "&".join(f"{k}={quote(v, safe='*').replace('~', '%7E')}" for k, v in pairs).lower()
+    return base64.b64encode(hmac.new(secret.encode(), text.encode(), hashlib.sha1).digest()).decode()
+
+
+def expired(params: Mapping[str, str], now: datetime, enforce: bool) -> bool:
+    """CS-WIR-03/04: version 3 needs an `expires` that has not passed (and, when enforced, is at most 15 minutes away)."""
+    lower = {k.lower(): v for k, v in params.items()}
+    if lower.get("signatureversion") != "3":
+        return enforce
+    try:
+        until = datetime.strptime(lower["expires"], "%Y-%m-%dT%H:%M:%S%z")
+    except (KeyError, ValueError):
+        return True
+    return until < now or (enforce and until > now + timedelta(minutes=15))
+
+
+# --- envelopes --------------------------------------------------------------------------------------------------------
+
+
+def answer(envelope: str, content: Mapping[str, Any], status: int = 200, described: str | None = None) -> Reply:
+    """An answer in its envelope; absent values are left out, never null (CS-WIR-15)."""
+    headers = {"Content-Type": "application/json;charset=utf-8"}
+    if described is not None:
+        headers["X-Description"] = re.sub(r"[^\x20-\x7e]", "?", described)
+    return Reply(status, headers, json.dumps({envelope: without_nulls(content)}, separators=(",", ":")).encode())
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without keys that have no value."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def unauthorised(command: str | None, known: bool) -> Reply:
+    """CS-WIR-01, 06, 21: any 401 has no class number and no description header."""
+    envelope = "null" if command is None else f"{command.lower()}response" if known else "errorresponse"
+    return answer(envelope, {"uuidList": [], "errorcode": 401, "errortext": UNSIGNED}, 401)
+
+
+def refused(command: str, fault: Refused, is_root: bool) -> Reply:
+    """A refusal at once; masked texts are only for root administrators (CS-WIR-14)."""
+    text = fault.text if is_root or not fault.masked else MASK
+    content = {"uuidList": [], "errorcode": fault.code, "cserrorcode": fault.cs, "errortext": text}
+    envelope = "errorresponse" if fault.code == 432 else f"{command.lower()}response"
+    return answer(envelope, content, fault.code, text)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+Find = Callable[[str, str], Any]
+
+
+def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool) -> None:
+    """Resolve the declared parameters one by one. `find(kind, text)` gives a row, removed ones too, or None."""
+    for key, value in call.raw.items():
+        if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
+            raise Refused(431, f"Received value containing illegal ASCII non-printable characters for parameter {key}", API)
+    for param in declared:
+        text = call.raw.get(param.name)
+        if text is None:
+            if param.required:
+                raise Refused(
+                    431, f"Unable to execute API command {call.command.lower()} due to missing parameter {param.name}", API
+                )
+            continue
+        call.values[param.name] = _value(call, param, text, find, reading)
+
+
+def _value(call: Call, param: Param, text: str, find: Find, reading: bool) -> Any:
+    if param.kind == "text":
+        if len(text) > param.limit:
+            raise _invalid(call, f". Value greater than max allowed length {param.limit} for param: {param.name}")
+        return text
+    if param.kind == "bool":
+        return text.strip().lower() == "true"
+    if param.kind == "long":
+        return _number(call, param, text)
+    if param.kind == "list":
+        return [part for part in text.split(",") if part]
+    return _entity(call, param, text, find, reading)
+
+
+def _number(call: Call, param: Param, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise _invalid(call, f" {text} for parameter {param.name}") from None
+
+
+def _entity(call: Call, param: Param, text: str, find: Find, reading: bool) -> Any:
+    if not text:
+        raise Refused(431, f"Invalid value provided for API arg: {param.name}", PARAM)
+    found = find(param.kind, text)
+    if found is None:
+        if re.fullmatch(r"-?\d+", text):
+            raise Refused(431, f"Unable to find UUID for id [{text}] of type [{param.kind}]", PARAM)
+        raise unknown_entity(call.command, param.name, text)
+    if found.removed and not reading and param.kind != "Snapshot":
+        raise Refused(431, f"Unable to find UUID for id [{found.n}] of type [{param.kind}]", PARAM)
+    if param.owned and not call.account.is_root and found.account != call.account.name:
+        raise Refused(531, "Caller does not have permission to operate with provided resource.", 4365)
+    return found
+
+
+def unknown_entity(command: str, name: str, text: str) -> Refused:
+    """CS-WIR-08: an id that never existed, or text that is no id."""
+    said = (
+        f"Unable to execute API command {command.lower()} due to invalid value. Invalid parameter {name} value={text} due to incorrect long value "
+        "format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class."
+    )
+    return Refused(431, said, API)
+
+
+def _invalid(call: Call, rest: str) -> Refused:
+    return Refused(431, f"Unable to execute API command {call.command.lower()} due to invalid value{rest}", API)
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def page(call: Call, key: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """CS-WIR-10, 11, 12, 23: one page of rows with the total count; empty lists are empty objects."""
+    chosen = _window(call, rows)
+    if not rows:
+        return {}
+    return {"count": len(rows), key: list(chosen)} if chosen else {"count": len(rows)}
+
+
+def check_page(call: Call) -> None:
+    """Refuse what is wrong with `page` and `pagesize` before anything is listed."""
+    number, size = call.raw.get("page"), call.raw.get("pagesize")
+    if size == "-1":
+        if number is not None:
+            raise Refused(431, "Can't specify page parameter when pagesize is -1 (Unlimited)")
+        return
+    for value, name in ((number, "page"), (size, "pagesize")):
+        if value is not None and not re.fullmatch(r"-?\d+", value):
+            raise _invalid(call, f" {value} for parameter {name}")
+    if (number is None) != (size is None):
+        given, missing = ("page", "pagesize") if size is None else ("pagesize", "page")
+        raise Refused(431, f'"{missing}" parameter is required when "{given}" is specified', API)
+    if size is not None and int(size) > MAX_PAGE:
+        raise Refused(431, f"Page size can't exceed max allowed page size value: {MAX_PAGE}")
+
+
+def _window(call: Call, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    number, size = call.raw.get("page"), call.raw.get("pagesize")
+    if size == "-1":
+        return rows
+    if number is None or size is None:
+        return rows[:MAX_PAGE]
+    start = (max(1, int(number)) - 1) * int(size)
+    return rows[start : start + int(size)]
