@@ -28,9 +28,9 @@ ClientFor = Callable[..., Client]
 def client_for() -> Iterator[ClientFor]:
     with contextlib.ExitStack() as closing:
 
-        def make(url: str, **changes: Any) -> Client:
+        def make(url: str, clock: Callable[[], datetime] = lambda: NOW, **changes: Any) -> Client:
             settings = {"key": KEY, "secret": SECRET, "timeout_connect": 2, "timeout_read": 5, **changes}
-            client = Client(Endpoint(url=url, **settings), lambda: NOW, patience=Patience())
+            client = Client(Endpoint(url=url, **settings), clock, patience=Patience())
             closing.callback(client.close)
             return client
 

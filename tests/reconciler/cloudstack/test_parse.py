@@ -16,6 +16,7 @@ from reconciler.cloudstack.outcomes import (
     JobUnknown,
     Unknown,
 )
+from tests.reconciler.cloudstack.odd_server import envelope, error, odd_server
 
 A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
 VOLUME = {"id": A, "name": "v", "state": "Ready", "type": "ROOT", "size": 3221225472, "zoneid": B}
@@ -160,3 +161,22 @@ def test_capabilities_say_what_this_account_may_do(capability, administrator, ex
 @pytest.mark.parametrize(("kind", "expected"), [(0, False), (1, True), (2, True), (5, False)])
 def test_an_account_is_an_administrators_by_its_type(kind, expected):
     assert parse.administrator({"count": 1, "account": [{"id": A, "accounttype": kind}]}, "here") is expected
+
+
+@pytest.mark.parametrize(
+    ("accounts", "expected"),
+    [
+        (envelope({"count": 1, "account": [{"accounttype": 1}]}), True),
+        (envelope({"count": 1, "account": [{"accounttype": 0}]}), False),
+        (error(432), False),
+        (error(401), False),
+    ],
+)
+def test_whether_the_account_is_an_administrators_is_asked_only_where_it_matters(client_for, accounts, expected):
+    def answer(asked):
+        allowed = {"capability": {"cloudstackversion": "4.20.1.0", "allowuserexpungerecovervm": False}}
+        return envelope(allowed) if asked["command"] == "listCapabilities" else accounts
+
+    with odd_server(answer) as server:
+        assert client_for(server.url).capabilities() == Capabilities("4.20.1.0", may_expunge=expected)
+    assert server.commands() == ["listCapabilities", "listAccounts"]
