@@ -248,6 +248,9 @@ ORDER: tuple[type[Action], ...] = (
     Release,
 )
 
+TOGETHER: tuple[type[Action], ...] = (SnapshotReplica, RevertReplica, DeleteSnapshot)
+"""Kinds whose steps run side by side when they follow each other: the cloud does not queue them behind one VM."""
+
 BY_WORD: Mapping[str, type[Action]] = {kind.word: kind for kind in ORDER}
 
 

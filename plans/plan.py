@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from plans import actions
@@ -86,12 +87,12 @@ class Plan:
     @property
     def takes_there(self) -> timedelta:
         """Expected time until the goal is reached."""
-        return sum((s.takes for s in self.steps), timedelta())
+        return _elapsed(self.steps)
 
     @property
     def takes_back(self) -> timedelta:
         """Expected time to take everything back."""
-        return sum((s.takes for s in self.way_back), timedelta())
+        return _elapsed(self.way_back)
 
     @property
     def pause(self) -> timedelta:
@@ -149,6 +150,15 @@ class Plan:
             way_back=tuple(map(Step.from_json, data["way_back"])),
             warnings=tuple(data["warnings"]),
         )
+
+
+def _elapsed(steps: tuple[Step, ...]) -> timedelta:
+    """How long steps take: those that run side by side count once, with the longest."""
+    total = timedelta()
+    for kind, group in groupby(steps, key=lambda s: type(s.action)):
+        times = [s.takes for s in group]
+        total += max(times) if issubclass(kind, actions.TOGETHER) else sum(times, timedelta())
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,11 @@ def _boot(spec: Spec, world: World) -> str | None:
 def label(action: actions.Action, world: World) -> str:
     """The object of an action for people: names in full, ids only where there is no name."""
     if isinstance(action, actions.CreateGuest):
-        return f"{action.name}  {action.cpus} CPU, {action.memory_mb / 1024:g} GiB, {'UEFI' if action.uefi else 'BIOS'}"
+        return f"{action.name} {action.cpus} CPU, {action.memory_mb / 1024:g} GiB, {'UEFI' if action.uefi else 'BIOS'}"
     if isinstance(action, actions.DetachReplica):
-        return f"{_replica(action.disk, action.volume_id, world)}  from the {action.source}{_device(action, world)}"
+        return f"{_replica(action.disk, action.volume_id, world)} from {action.source}{_device(action, world)}"
     if isinstance(action, actions.AttachReplica):
-        return f"{action.disk}  to the {action.target}, device {action.device}"
+        return f"{action.disk} to {action.target}, device {action.device}"
     if action.subject in world.replicas:
         return getattr(action, "disk", action.subject)
     if action.subject == "context":
@@ -103,7 +103,7 @@ def label(action: actions.Action, world: World) -> str:
 
 def _replica(disk: str, volume_id: str, world: World) -> str:
     volume = world.volumes.get(volume_id)
-    return f"{disk}  {volume.size / guards.GIB:g} GiB" if volume else disk
+    return f"{disk} {volume.size / guards.GIB:g} GiB" if volume else disk
 
 
 def _device(action: actions.DetachReplica, world: World) -> str:

@@ -6,6 +6,7 @@ hold. Terminal lines are spans with a meaning; colour is the caller's and never 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from plans import actions, wording
+from plans import wording
 from plans.plan import Difference, Plan, Refusal, Step
 from specs.goal import GoalKind
 from specs.values import format_duration
@@ -43,6 +44,7 @@ class Span:
 
 Line = tuple[Span, ...]
 SYMBOL_MEANING = {"+": Meaning.VERIFIED, "-": Meaning.BROKEN, ">": Meaning.RUNNING, "~": Meaning.WAITS}
+WIDE = 110
 VERBS = {"+": "create", "-": "remove (made by this run)", ">": "move", "~": "change"}
 
 
@@ -59,14 +61,14 @@ def as_text(lines: Sequence[Line]) -> str:
 # --- terminal ---------------------------------------------------------------------------------------------------------
 
 
-def plan_lines(plan: Plan, detail: bool = False) -> list[Line]:
-    """The plan for a terminal; `detail` adds precondition, effect and risk beneath every step."""
+def plan_lines(plan: Plan, detail: bool = False, width: int = WIDE) -> list[Line]:
+    """The plan for a terminal of this many columns; `detail` adds precondition, effect and risk beneath every step."""
     if not plan.steps:
         return [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan), "   ", Span("= nothing to do", Meaning.VERIFIED))]
-    lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan), "   ", Span(_promise(plan), Meaning.STRONG)), ()]
-    lines += _header(plan)
+    lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan)), line("  ", Span(_promise(plan), Meaning.STRONG)), ()]
+    lines += _header(plan, width)
     lines.append(())
-    lines += _table(plan, detail)
+    lines += _table(plan, detail, width)
     lines.append(())
     lines += _footer(plan)
     return lines
@@ -89,62 +91,68 @@ def _minutes(span: timedelta) -> timedelta:
     return timedelta(minutes=-(-int(span.total_seconds()) // 60))
 
 
-def _header(plan: Plan) -> Iterator[Line]:
+def _header(plan: Plan, width: int) -> Iterator[Line]:
     yield line("  wanted by   ", str(plan.spec.origin))
     if plan.goal is not GoalKind.TESTING:
         return
-    yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}")
+    yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}", width)
     yield from (line("  network     " if n == 0 else "              ", net) for n, net in enumerate(plan.networks))
     yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
 
 
-def _wrapped(title: str, text: str, width: int = 88) -> Iterator[Line]:
-    words, row = text.split(), ""
-    for word in words:
-        if row and len(row) + len(word) >= width:
-            yield line(title, row)
-            title, row = " " * len(title), ""
-        row = f"{row} {word}".strip()
-    yield line(title, row)
+def _wrapped(title: str, text: str, width: int) -> Iterator[Line]:
+    rows = textwrap.wrap(text, max(20, min(width, WIDE) - len(title)))
+    yield from (line(title if n == 0 else " " * len(title), row) for n, row in enumerate(rows))
 
 
-def _table(plan: Plan, detail: bool) -> Iterator[Line]:
+def _table(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     titles = max(len(wording.of(s.action).title) for s in plan.steps)
     objects = max(len(s.on) for s in plan.steps)
-    yield line(Span(f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}   because · undone by", Meaning.HISTORY))
+    head = f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}"
+    reasons = max(len(_reason(s)) for s in plan.steps)
+    beside = len(head) + 3 + reasons <= width
+    yield line(Span(head + ("   because · undone by" if beside else "   (beneath: because · undone by)"), Meaning.HISTORY))
     for step in plan.steps:
-        yield _row(step, titles, objects)
+        yield from _rows(step, titles, objects, beside)
         if detail:
-            yield from _detail(step)
+            yield _detail(step)
     if plan.goal is GoalKind.TESTING and plan.spec.duration is not None:
-        yield _hold(plan)
+        yield from _hold(plan, width)
 
 
-def _row(step: Step, titles: int, objects: int) -> Line:
+def _reason(step: Step) -> str:
+    return f"{step.because} · {wording.of(step.action).undo}"
+
+
+def _rows(step: Step, titles: int, objects: int, beside: bool) -> Iterator[Line]:
     words = wording.of(step.action)
-    return line(
+    row = line(
         f"  {step.number:>2}  ",
         Span(words.symbol, SYMBOL_MEANING[words.symbol]),
-        f"  {words.title:<{titles}}  {step.on:<{objects}}  {format_duration(step.takes):>8}   {step.because}",
-        Span(f" · {words.undo}", Meaning.HISTORY),
+        f"  {words.title:<{titles}}  {step.on:<{objects}}  {format_duration(step.takes):>8}",
     )
+    if beside:
+        yield (*row, Span(f"   {_reason(step)}", Meaning.HISTORY))
+        return
+    yield row
+    yield line(Span(f"         {_reason(step)}", Meaning.HISTORY))
 
 
-def _detail(step: Step) -> Iterator[Line]:
+def _detail(step: Step) -> Line:
     words = wording.of(step.action)
-    text = f"         needs: {words.needs}; then: {words.effect}; risk: {words.risk}"
-    yield line(Span(text, Meaning.HISTORY))
+    return line(Span(f"         needs: {words.needs}; then: {words.effect}; risk: {words.risk}", Meaning.HISTORY))
 
 
-def _hold(plan: Plan) -> Line:
+def _hold(plan: Plan, width: int) -> Iterator[Line]:
     number = len(plan.steps) + 1
     back = ", ".join(dict.fromkeys(wording.of(s.action).title.split()[0] for s in plan.way_back))
     duration = format_duration(plan.spec.duration or timedelta())
     if not plan.spec.auto_cleanup:
-        text = f"  hold     {duration}, then it waits for you: `failover end {plan.vm}` steps back: {back}"
+        text = f"hold {duration}, then it waits for you: `failover end {plan.vm}` steps back: {back}"
     else:
-        text = f"  hold     {duration}, then steps back: {back} (about {format_duration(plan.takes_back)})"
-    return line(f"  {number:>2}  ", Span("=", Meaning.VERIFIED), text)
+        text = f"hold {duration}, then steps back: {back} (about {format_duration(plan.takes_back)})"
+    for n, row in enumerate(textwrap.wrap(text, max(20, min(width, WIDE) - 9))):
+        yield line(f"  {number:>2}  ", Span("=", Meaning.VERIFIED), f"  {row}") if n == 0 else line(f"         {row}")
 
 
 def _footer(plan: Plan) -> Iterator[Line]:
@@ -277,11 +285,3 @@ def as_json(found: Plan | Refusal) -> dict[str, Any]:
         for name, steps in (("steps", found.steps), ("way_back", found.way_back)):
             data[name] = [{**step_view(s), **s.as_json()} for s in steps]
     return data
-
-
-def unknown(text: str) -> bool:
-    """Whether a value is one that only a later step will know."""
-    return text.startswith("(known after")
-
-
-ALL_WORDS = tuple(kind.word for kind in actions.ORDER)

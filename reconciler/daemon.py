@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from specs.load import Bounds
-
 from plans.plan import Plan, Refusal
 from reconciler import operations
 from reconciler.cloudstack.errors import CloudError
@@ -23,6 +21,7 @@ from reconciler.store import inventory
 from reconciler.store.database import StoreError
 from reconciler.wiring import Connected
 from specs import load
+from specs.load import Bounds
 from specs.model import Spec, State
 
 BY_ITSELF = (State.PROTECTED, State.TEST_FAILOVER)

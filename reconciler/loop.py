@@ -34,7 +34,6 @@ from specs.model import Spec, State
 CAPABILITIES_FOR = timedelta(minutes=5)
 STUCK_AGAIN = timedelta(minutes=5)
 UnderWay = tuple[tuple[str, str, str, datetime], ...]
-TOGETHER = (actions.SnapshotReplica, actions.RevertReplica, actions.DeleteSnapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ class Engine:
             with self.database.read() as connection:
                 run = journal.run(connection, run.id)
             turn = replace(turn, run=run, world=self.world(source, look, run))
-        return self._advance(turn, accepted, look)
+        return self._advance(turn, accepted)
 
     def _settle(self, turn: Turn, under_way: tuple[StepRow, ...]) -> Pass | None:
         """Settle what is under way; None when all of it is done and the pass may go on."""
@@ -226,7 +225,7 @@ class Engine:
             self._show(connection, run, phases.VALIDATING, now)
         crashpoints.hit(crashpoints.Point.RUN_OPENED)
         turn = Turn(run, lease, self.world(source, look, run), look.fleet)
-        return self._advance(turn, accepted, look)
+        return self._advance(turn, accepted)
 
     def _not_begun(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
         """A test that cannot begin as approved is over before anything was sent."""
@@ -235,7 +234,7 @@ class Engine:
             journal.note(connection, now, source.key, "refused", f"{accepted.spec.origin}: {why}")
         return Pass(source.key, source.name, Outcome(Kind.REFUSED, why))
 
-    def _advance(self, turn: Turn, accepted: AcceptedSpec | None, look: Look) -> Pass:
+    def _advance(self, turn: Turn, accepted: AcceptedSpec | None) -> Pass:
         now = self.clock.now()
         goal = self._goal(turn.run, accepted, now)
         turn = replace(turn, run=self._turned(turn, goal, now))
@@ -360,6 +359,6 @@ def _is_rest(rows: tuple[StepRow, ...], found: Plan) -> bool:
 
 def _first_group(rows: tuple[StepRow, ...]) -> tuple[StepRow, ...]:
     """The next step, with its neighbours of the same kind where the cloud runs those side by side."""
-    if not isinstance(rows[0].action, TOGETHER):
+    if not isinstance(rows[0].action, actions.TOGETHER):
         return rows[:1]
     return tuple(takewhile(lambda row: type(row.action) is type(rows[0].action), rows))

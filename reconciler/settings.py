@@ -163,9 +163,14 @@ def load(path: Path) -> Settings:
     class _FromFile(Settings):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[pydantic_settings.BaseSettings], **sources: Any
+            cls,
+            settings_cls: type[pydantic_settings.BaseSettings],
+            init_settings: pydantic_settings.PydanticBaseSettingsSource,
+            env_settings: pydantic_settings.PydanticBaseSettingsSource,
+            dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003  the library hands them over
+            file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
-            return sources["init_settings"], sources["env_settings"], _Source(settings_cls, content)
+            return init_settings, env_settings, _Source(settings_cls, content)
 
     try:
         return _FromFile(base=path.absolute().parent)

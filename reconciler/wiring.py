@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
-from specs.load import Bounds
 
 from reconciler import settings as settings_module
 from reconciler.clock import Clock, SystemClock
@@ -21,6 +20,7 @@ from reconciler.loop import Engine
 from reconciler.settings import Settings, SettingsError
 from reconciler.store import legacy
 from reconciler.store.database import Database
+from specs.load import Bounds
 
 
 def settings_path() -> Path:

@@ -17,7 +17,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     from specs.load import Bounds, Loaded
-
     from specs.model import Spec
 
 
@@ -29,9 +28,8 @@ def paths_argument(command: F) -> F:
 
 def bounds(shown: screen.Screen) -> Bounds:
     """The bounds from the settings file, or the built-in ones where there is no settings file at all."""
-    from specs.load import Bounds
-
     from reconciler import settings, wiring
+    from specs.load import Bounds
 
     path = shown.settings_path or wiring.settings_path()
     if shown.settings_path is None and not path.exists():

@@ -49,6 +49,17 @@ for: 30m
 @click.pass_obj
 def command(shown: screen.Screen, folder: Path, endpoint: str, example: bool) -> int:
     """Make a settings file, an embedded database and a first spec. Never overwrites anything."""
+    made = furnish(folder, endpoint, example)
+    for path in made:
+        shown.text(f"+ {path}", "verified")
+    if not made:
+        shown.text("everything was there already; nothing was changed")
+    _next(shown, folder, example)
+    return screen.DONE
+
+
+def furnish(folder: Path, endpoint: str, example: bool) -> list[Path]:
+    """Make what is not there yet; returns what was made."""
     made = [
         _write(folder / "failover.yaml", SETTINGS.format(endpoint=endpoint)),
         _write(folder / "secrets" / "api_key", "demo-api-key\n" if example else "", secret=True),
@@ -57,12 +68,7 @@ def command(shown: screen.Screen, folder: Path, endpoint: str, example: bool) ->
         _write(folder / "specs" / "pgwintestbios.yaml", SPEC.format(vm="PGWINTESTBIOS")) if example else None,
         _database(folder / "failover.db", example),
     ]
-    for path in filter(None, made):
-        shown.text(f"+ {path}", "verified")
-    if not any(made):
-        shown.text("everything was there already; nothing was changed")
-    _next(shown, folder, example)
-    return screen.DONE
+    return [path for path in made if path is not None]
 
 
 def _write(path: Path, text: str, secret: bool = False) -> Path | None:

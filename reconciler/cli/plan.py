@@ -51,7 +51,9 @@ def show(shown: screen.Screen, found: Sequence[Found], form: str = "text", verbo
         if not isinstance(one, Plan | Refusal):
             click.echo(f"{one.spec.origin}: {one.fault}", err=True)
         elif form == "text":
-            shown.lines(render.plan_lines(one, verbose) if isinstance(one, Plan) else render.refusal_lines(one))
+            shown.lines(
+                render.plan_lines(one, verbose, screen.width()) if isinstance(one, Plan) else render.refusal_lines(one)
+            )
             shown.text()
 
 

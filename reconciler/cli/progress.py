@@ -131,9 +131,7 @@ def _tell(shown: screen.Screen, connected: Connected, run: Run) -> None:
         shown.text(f"{run.vm_name} is testing: guest {run.guest_name} runs, every disk verified (took {took})", "verified")
         if run.expires_at is not None:
             left = screen.left(run.expires_at, connected.engine.clock.now())
-            shown.text(
-                f"  ends at {run.expires_at:%Y-%m-%d %H:%M:%S} UTC ({left}); then everything is taken back by `failover daemon`"
-            )
+            shown.text(f"  ends at {run.expires_at:%Y-%m-%d %H:%M:%S} UTC ({left}); `failover daemon` takes it back")
         shown.text(f"  sooner:  failover end {run.vm_name}")
         return
     shown.text(f"{run.vm_name}: {run.state}", _ENDED.get(str(run.state), "running"))

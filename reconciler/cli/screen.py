@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,6 +76,11 @@ class Screen:
         from reconciler import wiring
 
         return wiring.connect(self.settings_path, clock)
+
+
+def width() -> int:
+    """The columns of the terminal, or a comfortable width in a pipe."""
+    return shutil.get_terminal_size((110, 40)).columns
 
 
 def as_json(data: object) -> None:

@@ -44,7 +44,7 @@ def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
     shown.text(f"  run      {run.id}, {run.direction}, {run.state}")
     for step in row.steps:
         if step.state not in ("done", "pending") or (step.state == "pending" and step.error):
-            _step(shown, step, now)
+            _step(shown, step)
     if run.state in ("stuck", "paused"):
         shown.text(f"  ! {run.reason}", "broken")
         shown.text(f"  ways out failover end {row.vm}     take everything back (safe to repeat)")
@@ -53,7 +53,7 @@ def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
         shown.text(f"  next     taken back at {run.expires_at:%H:%M:%S} UTC, {screen.left(run.expires_at, now)}")
 
 
-def _step(shown: screen.Screen, step, now: datetime) -> None:  # type: ignore[no-untyped-def]
+def _step(shown: screen.Screen, step) -> None:  # type: ignore[no-untyped-def]
     job = f", cloud job {step.custom_job_id[:8]}" if step.custom_job_id else ""
     deadline = f", gives up at {step.deadline:%H:%M:%S}" if step.deadline else ""
     shown.text(
