@@ -25,6 +25,7 @@ class Directions:
     roots: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     wiped: tuple[str, ...] = ()
+    fill: Mapping[str, int] = field(default_factory=dict)
     world: str = ""
     began: datetime = BEGAN
 
@@ -40,6 +41,7 @@ def of(name: str) -> Directions:
         response={step: None if kind == "none" else kind for step, kind in entry.get("response", {}).items()},
         roots=entry.get("roots", {}),
         names=tuple(entry.get("names", ())),
+        fill=entry.get("fill", {}),
         wiped=tuple(entry.get("wiped", ())),
         world=entry.get("world", name),
         began=datetime.fromisoformat(entry["began"]) if "began" in entry else BEGAN,

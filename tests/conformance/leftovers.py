@@ -31,7 +31,21 @@ def found(scenario: Scenario) -> dict[str, list[Row]]:
         for kind, row in _rows(exchange):
             if not _explained(row, made, names):
                 left[kind].setdefault(row["id"], row)
+    for row in left["volume"].values():
+        if "virtualmachineid" in row:
+            left["vm"].setdefault(row["virtualmachineid"], _host(row))
     return {kind: list(rows.values()) for kind, rows in left.items() if rows}
+
+
+def _host(volume: Row) -> Row:
+    """The machine that a volume hangs on, as far as the volume tells."""
+    told = {
+        "id": volume["virtualmachineid"],
+        "name": volume["vmname"],
+        "displayname": volume["vmdisplayname"],
+        "state": volume["vmstate"],
+    }
+    return told | {key: volume[key] for key in ("account", "zoneid", "created")}
 
 
 def _made(exchange: Exchange) -> Iterator[str]:

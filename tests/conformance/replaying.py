@@ -174,7 +174,7 @@ def walked(exchange: Exchange, turn: Any) -> list[Difference]:
     seen: list[str] = []
     count = None
     for page in range(1, MOST_PAGES):
-        inner = next(iter(turn(page).body.values()), {})
+        inner: dict[str, Any] = next(iter(turn(page).body.values()), {})
         rows = [row["id"] for row in inner.get("volume", ())]
         count = inner.get("count", count)
         if not rows:

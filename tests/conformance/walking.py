@@ -94,15 +94,15 @@ class Walking:
         return list(rows)
 
     def _states(self, step: Step) -> Iterator[Difference]:
-        names = {found: symbol for symbol, found in self._ids.items()}
+        names: dict[str, str] = {found: symbol for symbol, found in self._ids.items()}
         for kind, (command, key, show) in _SHOWN.items():
-            rows = {names.get(row["id"], row["id"]): show(row, names) for row in self._listed(command, key)}
+            rows = {str(names.get(row["id"], row["id"])): show(row, names) for row in self._listed(command, key)}
             yield from _unequal_states(kind, step.state.get(kind, {}), rows)
 
 
 def _inner(answer: Answer) -> dict[str, Any]:
     body = answer.body if isinstance(answer.body, dict) else {}
-    value = next(iter(body.values()), {})
+    value: Any = next(iter(body.values()), {})
     return value if isinstance(value, dict) else {}
 
 

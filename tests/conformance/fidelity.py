@@ -1,0 +1,86 @@
+"""Prints how faithful the simulated cloud is: recordings and walks file by file, then the rules with their tests.
+
+    python -m tests.conformance.fidelity [--no-rules]
+
+Exit code 1 when a recording differs in something that `known.toml` does not explain, or when a rule has no test that passes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+from tests.conformance import records, replay, rules
+from tests.conformance.known import Result
+from tests.conformance.replay import Line
+from tests.conformance.rules import Rule
+
+COLUMNS = ("file", "replayed", "equal", "known", "different", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One file's row of the table."""
+
+    file: str
+    equal: int
+    known: int
+    different: int
+    skipped: int
+
+    @property
+    def replayed(self) -> int:
+        return self.equal + self.known + self.different
+
+
+def count(lines: Sequence[Line]) -> Count:
+    results = replay.tally(lines)
+    kinds = (results[Result.EQUAL], results[Result.KNOWN], results[Result.DIFFERENT], results[Result.SKIPPED])
+    return Count(lines[0].file if lines else "", *kinds)
+
+
+def total(counts: Iterable[Count]) -> Count:
+    rows = list(counts)
+    sums = (sum(getattr(row, kind) for row in rows) for kind in ("equal", "known", "different", "skipped"))
+    return Count("total", *sums)
+
+
+def counted(name: str) -> Count:
+    return count(replay.on_simulator(name))
+
+
+def table(counts: Sequence[Count]) -> Iterator[str]:
+    """The files and their total, as text."""
+    width = max(len(row.file) for row in counts)
+    head, *numbers = COLUMNS
+    yield f"{head:<{width}}  " + "  ".join(f"{name:>9}" for name in numbers)
+    for row in counts:
+        yield f"{row.file:<{width}}  " + "  ".join(f"{getattr(row, name):>9}" for name in numbers)
+
+
+def ruled(found: Sequence[Rule]) -> Iterator[str]:
+    """Every rule with its tests and how they ended, then how many are kept."""
+    for rule in found:
+        first = rule.tests[0].rpartition("/")[2] if rule.tests else "-"
+        more = f" and {len(rule.tests) - 1} more" if len(rule.tests) > 1 else ""
+        yield f"{rule.id}  {rule.outcome:<7}  {rule.text}  {first}{more}"
+    yield f"rules with passing tests: {sum(rule.outcome == 'passed' for rule in found)}/{len(found)}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints both tables and returns the exit code."""
+    names = records.scenarios() + records.walks()
+    with ProcessPoolExecutor() as pool:
+        counts = list(pool.map(counted, names))
+    whole = total(counts)
+    print(*table([*counts, whole]), sep="\n")  # noqa: T201  a command for people
+    found = [] if "--no-rules" in (sys.argv[1:] if argv is None else argv) else rules.joined(rules.outcomes())
+    if found:
+        print(*ruled(found), sep="\n")  # noqa: T201
+    return int(whole.different > 0 or any(rule.outcome != "passed" for rule in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
