@@ -64,7 +64,8 @@ def as_text(lines: Sequence[Line]) -> str:
 def plan_lines(plan: Plan, detail: bool = False, width: int = WIDE) -> list[Line]:
     """The plan for a terminal of this many columns; `detail` adds precondition, effect and risk beneath every step."""
     if not plan.steps:
-        return [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan), "   ", Span("= nothing to do", Meaning.VERIFIED))]
+        head = line(Span(plan.vm, Meaning.STRONG), "  ", str(plan.goal), "   ", Span("= nothing to do", Meaning.VERIFIED))
+        return [head, *(line("  ", Span(w, Meaning.WAITS)) for w in plan.warnings)]
     lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan)), line("  ", Span(_promise(plan), Meaning.STRONG)), ()]
     lines += _header(plan, width)
     lines.append(())

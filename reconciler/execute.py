@@ -218,9 +218,13 @@ class Executor:
             journal.learn(connection, turn.run, outcome.learned, now)
             if state is not row.state:
                 journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
-                text = f"{row.word} {getattr(row.action, 'disk', '')}".strip()
-                journal.event(connection, now, turn.run, row.seq, outcome.kind, f"{text}: {outcome.why or 'seen'}")
+                journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
         return outcome
+
+
+def _told(row: StepRow, outcome: Outcome) -> str:
+    what = f"{row.word} {getattr(row.action, 'disk', '')}".strip()
+    return f"{what}: {outcome.why or 'done and seen'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +253,7 @@ _NEXT_STATE: Mapping[Kind, StepState] = {
 def _from_answer(answer: CallOutcome, learned: Mapping[str, Any], ours: bool, again: datetime) -> Outcome:
     match answer:
         case Done():
-            return Outcome(Kind.DONE if ours else Kind.WAIT, "looking", until=None, learned=learned)
+            return Outcome(Kind.DONE if ours else Kind.WAIT, "" if ours else "looking", learned=learned)
         case Accepted():
             return Outcome(Kind.WAIT, f"cloud job {answer.job_id} accepted", learned=learned)
         case Refused(retryable=True):

@@ -103,14 +103,28 @@ class Engine:
             )
         return observe.world(look.estate, look.fleet, source, memory)
 
-    def preview(self, spec: Spec, look: Look) -> Plan | Refusal:
-        """The plan for a spec as if it were accepted now: what `plan` prints, and what `apply` approves."""
+    def preview(self, spec: Spec, look: Look, again: bool = False) -> Plan | Refusal:
+        """The plan for a spec as if it were accepted now: what `plan` prints, and what `apply` approves.
+
+        What was carried out before and is over wants nothing, unless it is to run `again`.
+        """
         now = self.clock.now()
         source = legacy.find(look.fleet.sources.values(), name=spec.vm.name, uuid=spec.vm.uuid, vcenter=spec.vm.vcenter)
         with self.database.read() as connection:
             run = journal.unfinished_of(connection, source.key)
+            newest = inventory.of(connection, source.key)
+        world = self.world(source, look, run)
+        if not again and newest is not None and newest.digest == spec.digest and not newest.is_active:
+            found = planner.plan(spec, GoalKind.PROTECTED, world)
+            note = f"carried out before, {newest.state} {newest.ended_at:%Y-%m-%d %H:%M} UTC; --again runs it once more"
+            return replace(found, warnings=(*found.warnings, note)) if isinstance(found, Plan) else found
         goal = goal_at(spec, now, now, run.running_since if run else None, self.settings.test.start_within)
-        return planner.plan(spec, goal.kind, self.world(source, look, run))
+        return planner.plan(spec, goal.kind, world)
+
+    def let_go(self) -> None:
+        """Give back all leases, so that another process need not wait for them to lapse."""
+        with self.database.begin() as connection:
+            journal.give_back(connection, self.owner, self.clock.now())
 
     # --- a round ------------------------------------------------------------------------------------------------------
 

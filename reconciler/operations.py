@@ -38,14 +38,17 @@ class Unresolved:
 Found = Plan | Refusal | Unresolved
 
 
-def plan_all(connected: Connected, specs: Iterable[Spec]) -> tuple[Found, ...]:
-    """A plan, a refusal or an unresolved name for every spec, all from one look."""
+def plan_all(connected: Connected, specs: Iterable[Spec], again: bool = False) -> tuple[Found, ...]:
+    """A plan, a refusal or an unresolved name for every spec, all from one look.
+
+    A test that was carried out before wants nothing more, unless it is to run `again`.
+    """
     engine = connected.engine
     look = engine.look()
     found: list[Found] = []
     for spec in specs:
         try:
-            found.append(engine.preview(spec, look))
+            found.append(engine.preview(spec, look, again))
         except (legacy.UnknownVm, legacy.AmbiguousVm) as fault:
             found.append(Unresolved(spec, fault))
     return tuple(found)
@@ -53,7 +56,7 @@ def plan_all(connected: Connected, specs: Iterable[Spec]) -> tuple[Found, ...]:
 
 def stale(connected: Connected, plan: Plan) -> tuple[Difference, ...]:
     """What changed in the world since this plan was made; empty when it may run as it is."""
-    (now,) = plan_all(connected, (plan.spec,))
+    (now,) = plan_all(connected, (plan.spec,), again=True)
     if isinstance(now, Unresolved):
         raise now.fault
     return differences(plan, now)
@@ -97,6 +100,19 @@ def drive(
 
     Raises `CloudError` when CloudStack could not be read for a quarter of an hour.
     """
+    try:
+        _rounds(engine, keys, watch, stop, lost)
+    finally:
+        engine.let_go()
+
+
+def _rounds(
+    engine: Engine,
+    keys: frozenset[str],
+    watch: Callable[[Pass], None],
+    stop: threading.Event,
+    lost: Callable[[CloudError], None] | None,
+) -> None:
     since: datetime | None = None
     while not stop.is_set():
         try:

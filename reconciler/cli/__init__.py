@@ -6,6 +6,7 @@ Commands are loaded when they are called, so that `failover --help` and completi
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def cli(context: click.Context, settings: str | None, color: bool | None) -> Non
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; usage errors are 1, because 2 means pending changes."""
+    gc.disable()  # nothing is garbage while modules load; `Screen.connect` turns it on again
     try:
         code = cli.main(arguments, prog_name="failover", standalone_mode=False)
     except click.exceptions.Exit as left:

@@ -41,7 +41,7 @@ def command(
     if bool(paths) == (plan_file is not None):
         raise screen.Complaint("say either PATH... or --plan FILE")
     connected = shown.connect()
-    plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form)
+    plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form, again)
     if not any(p.steps for p in plans):
         return _nothing(shown, plans, form)
     if form == "text" and not _agreed(yes):
@@ -50,11 +50,13 @@ def command(
     return carry_out(shown, connected, plans, again=again, wait=wait, form=form)
 
 
-def _planned(shown: screen.Screen, connected: Connected, paths: tuple[Path, ...], form: str) -> tuple[Plan, ...]:
+def _planned(
+    shown: screen.Screen, connected: Connected, paths: tuple[Path, ...], form: str, again: bool
+) -> tuple[Plan, ...]:
     from reconciler import operations
 
     specs = files.specs(paths, files.bounds(shown))
-    found = operations.plan_all(connected, specs)
+    found = operations.plan_all(connected, specs, again)
     refused = plan_command.exit_code(found) == screen.REFUSED
     if form == "text" or refused:
         plan_command.show(shown, found, form)
@@ -123,7 +125,7 @@ def carry_out(
     """Approve the plans and drive them to where nothing moves by itself. Returns the exit code."""
     from reconciler import operations
 
-    started = [p for p in plans if p.steps and _accepted(shown, connected, p, again, form)]
+    started = [p for p in plans if p.steps and _accepted(connected, p, again)]
     keys = frozenset(p.vm_key for p in started)
     if not keys:
         return _nothing(shown, (), form)
@@ -135,16 +137,11 @@ def carry_out(
     return progress.summary(shown, connected, keys, form, stopped=stop.is_set())
 
 
-def _accepted(shown: screen.Screen, connected: Connected, plan: Plan, again: bool, form: str) -> bool:
+def _accepted(connected: Connected, plan: Plan, again: bool) -> bool:
+    """Approve a plan; False when its spec was carried out before and is not wanted again."""
     from reconciler import operations
 
-    accepted = operations.approve(connected, plan, by=who(), again=again)
-    if not accepted.new and not accepted.record.is_active:
-        if form == "text":
-            when = screen.ago(accepted.record.ended_at, connected.engine.clock.now())
-            shown.text(f"{plan.vm}: this spec was carried out before ({when}); say --again to run it once more.", "waits")
-        return False
-    return True
+    return operations.approve(connected, plan, by=who(), again=again).record.is_active
 
 
 def who() -> str:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @files.paths_argument
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plans in this file, for `apply --plan`.")
+@click.option("--again", is_flag=True, help="Plan a test that was carried out before as if it were new.")
 @click.option("-v", "--verbose", is_flag=True, help="Show precondition, effect and risk beneath every step.")
 @click.pass_obj
-def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path | None, verbose: bool) -> int:
+def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path | None, again: bool, verbose: bool) -> int:
     """Show what would be done, in order, and why. Changes nothing.
 
     Exit code 0: nothing to do; 2: changes pending; 3: refused with reasons.
@@ -28,7 +29,7 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
     from reconciler import operations
 
     specs = files.specs(paths, files.bounds(shown))
-    found = operations.plan_all(shown.connect(), specs)
+    found = operations.plan_all(shown.connect(), specs, again)
     show(shown, found, form, verbose)
     code = exit_code(found)
     if out is not None:

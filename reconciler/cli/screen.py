@@ -5,6 +5,7 @@ Commands hand over finished lines (`plans.render`) or plain data; nothing here k
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -75,6 +76,8 @@ class Screen:
         """Everything connected as the settings say."""
         from reconciler import wiring
 
+        gc.freeze()
+        gc.enable()
         return wiring.connect(self.settings_path, clock)
 
 
