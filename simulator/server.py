@@ -94,7 +94,7 @@ class Server:
             return self.cloud.call(params, method)
 
     def answer_control(self, path: str, method: str, text: str) -> Reply:
-        """A control request: GET /state, POST /clock, /faults, /guest-writes with JSON."""
+        """A control request: GET /state, /calls, POST /clock, /faults, /guest-writes with JSON."""
         try:
             wanted = json.loads(text) if text else {}
             with self.lock:
@@ -130,6 +130,8 @@ def serve(cloud: Cloud, port: int = 0, control_port: int | None = None) -> Serve
 def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     if (method, path) == ("GET", "/state"):
         return {"now": cloud.clock.now().isoformat(), "calls": dict(cloud.calls), "truth": cloud.truth()}
+    if (method, path) == ("GET", "/calls"):
+        return dict(cloud.calls)
     if (method, path) == ("POST", "/clock"):
         if not isinstance(cloud.clock, TurnedClock):
             raise ValueError("this clock runs by itself; start with --turned to turn it")
@@ -142,7 +144,7 @@ def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) ->
     if (method, path) == ("POST", "/guest-writes"):
         cloud.guest_writes(wanted["vm"], str(wanted.get("what", "guest")))
         return {"written": True}
-    raise KeyError(f"{method} {path}; there are GET /state, POST /clock, /faults, /guest-writes")
+    raise KeyError(f"{method} {path}; there are GET /state, /calls, POST /clock, /faults, /guest-writes")
 
 
 def _span(text: str | float) -> timedelta:

@@ -284,10 +284,11 @@ class _Reading:
     def _platform(self, disks: Sequence[Disk], rows: list[dict[str, Any]]) -> tuple[Platform | None, tuple[str, ...]]:
         active = [c for c in self.configs.values() if c["is_active"]]
         named = {self.volumes[r["ossea_volume_id"]]["ossea_config_id"] for r in rows if r["ossea_volume_id"] in self.volumes}
-        if len(active) != 1:
-            names = ", ".join(sorted(c["name"] for c in active)) or "none"
+        fitting = [c for c in active if c["id"] in named] or active
+        if len(fitting) != 1:
+            names = ", ".join(sorted(c["name"] for c in fitting)) or "none"
             return None, (f"exactly one CloudStack configuration must be active in ossea_configs, there are: {names}",)
-        only = active[0]
+        only = fitting[0]
         faults = () if not disks or named <= {only["id"], None} else ("some volumes belong to another configuration",)
         made = Platform(
             config=only["name"],

@@ -1,0 +1,137 @@
+"""Many test failovers at once: makespan over the lower bound, API calls and controller CPU per mutating action.
+
+The simulated cloud runs in a process of its own; its clock stands while the controller computes and is turned when the
+controller waits, so the makespan is that of the schedule and not of this machine. CPU is this process's alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fleet
+from reconciler import operations, wiring
+from reconciler.cli import init
+from reconciler.store import database, embedded
+from specs import load
+
+READS = ("list", "query", "get")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one benchmark run came to. Times are simulated seconds but `cpu`, which is real."""
+
+    there: float
+    back: float
+    jobs_there: int
+    jobs_back: int
+    calls: int
+    actions: int
+    cpu: float
+
+
+class _RemoteClock:
+    """The simulated cloud's clock, turned over its control port."""
+
+    def __init__(self, control: str) -> None:
+        self.control, self._now = control, datetime.now(UTC)
+        self._now = datetime.fromisoformat(self._ask("/clock", {"advance": 0})["now"])
+
+    def now(self) -> datetime:
+        return self._now
+
+    def wait(self, span: timedelta, stop: threading.Event) -> None:
+        del stop
+        self._now = datetime.fromisoformat(self._ask("/clock", {"advance": max(span.total_seconds(), 0.05)})["now"])
+
+    def calls(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.control}/calls", timeout=30) as answer:
+            told: dict[str, int] = json.load(answer)
+            return told
+
+    def _ask(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.control}{path}", json.dumps(content).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            told: dict[str, Any] = json.load(answer)
+            return told
+
+
+def run(vms: int, disks: int, seconds: float, slots: int, poll: float) -> Result:
+    """Fail that many VMs over and back. Raises RuntimeError when one does not arrive."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "estate.yaml").write_text(fleet.estate(vms, disks, seconds, slots), encoding="utf-8")
+        command = [sys.executable, "-m", "simulator", "--port", "0", "--turned", "--estate", str(folder / "estate.yaml")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as cloud:
+            try:
+                return _measured(folder, cloud, vms, disks, slots, poll)
+            finally:
+                cloud.terminate()
+
+
+def _measured(folder: Path, cloud: subprocess.Popen[str], vms: int, disks: int, slots: int, poll: float) -> Result:
+    assert cloud.stdout is not None
+    url, control = (re.search(r"http://\S+?(?=:? |$|\n)", cloud.stdout.readline())[0] for _ in range(2))  # type: ignore[index]
+    clock = _RemoteClock(control.rstrip(":"))
+    connected = _connected(folder, url, clock, vms, disks, slots, poll)
+    plans = _plans(connected, vms)
+    keys = frozenset(p.vm_key for p in plans)
+    began, cpu, before = clock.now(), time.process_time(), clock.calls()
+    for plan in plans:
+        operations.approve(connected, plan, by="benchmark")
+    operations.drive(connected.engine, keys, lambda _: None, threading.Event())
+    there = (clock.now() - began).total_seconds()
+    cpu_there, between = time.process_time() - cpu, clock.calls()
+    if not all(s.run is not None and s.run.state == "holding" for s in operations.status(connected)):
+        raise RuntimeError("not every VM is testing")
+    clock.wait(timedelta(hours=25), threading.Event())
+    began, cpu, again = clock.now(), time.process_time(), clock.calls()
+    operations.drive(connected.engine, keys, lambda _: None, threading.Event())
+    back, after = (clock.now() - began).total_seconds(), clock.calls()
+    if any(s.run is not None for s in operations.status(connected)):
+        left = [(s.vm, str(s.run.state), s.run.reason) for s in operations.status(connected) if s.run]
+        raise RuntimeError(f"not every VM is back: {left[:3]}")
+    first, second = _used(before, between), _used(again, after)
+    mutating = [{c: n for c, n in used.items() if not c.startswith(READS)} for used in (first, second)]
+    jobs = [sum(n for c, n in m.items() if c != "deleteVolume") for m in mutating]
+    actions = sum(sum(m.values()) for m in mutating)
+    spent = cpu_there + time.process_time() - cpu
+    return Result(there, back, *jobs, sum(first.values()) + sum(second.values()), actions, spent)
+
+
+def _used(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {c: n - before.get(c, 0) for c, n in after.items() if n > before.get(c, 0)}
+
+
+def _connected(folder: Path, url: str, clock: Any, vms: int, disks: int, slots: int, poll: float) -> wiring.Connected:
+    store = database.Database(f"sqlite:///{folder / 'failover.db'}", create=True)
+    with store.begin() as connection:
+        embedded.create(connection)
+        embedded.load(connection, fleet.rows(vms, disks))
+    database.upgrade(store)
+    init.furnish(folder, url, example=True)
+    settings = (folder / "failover.yaml").read_text(encoding="utf-8")
+    settings = settings.replace("max_runs: 5", f"max_runs: {max(vms, slots)}\n  lease: 1d").replace("poll: 2s", f"poll: {int(poll)}s")
+    (folder / "failover.yaml").write_text(settings, encoding="utf-8")
+    return wiring.connected(wiring.settings(folder / "failover.yaml"), clock)
+
+
+def _plans(connected: wiring.Connected, vms: int) -> list[Any]:
+    text = "".join(f"---\nvm: vm-{n:05d}\nstate: test-failover\nfor: 1d\n" for n in range(vms))
+    specs = load.load_text(text, "benchmark.yaml").specs
+    found = operations.plan_all(connected, specs)
+    refused = [f for f in found if not hasattr(f, "steps")]
+    if refused:
+        raise RuntimeError(f"refused: {refused[0]}")
+    return list(found)
