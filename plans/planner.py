@@ -14,15 +14,19 @@ from specs.goal import GoalKind
 from specs.model import Spec
 
 
-def plan(spec: Spec, goal: GoalKind, world: World) -> Plan | Refusal:
-    """The ordered steps from this world to the goal, with the way back, or every reason against it."""
+def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True) -> Plan | Refusal:
+    """The ordered steps from this world to the goal, or every reason against it.
+
+    The way back belongs to every plan that is shown or approved; a later pass, which only looks for what is next, can do
+    without.
+    """
     against = guards.reasons(spec, world) if goal is GoalKind.TESTING and _not_begun(world) else ()
     if against:
         return Refusal(spec, world.source.name, goal, against)
     there, after, fault = _steps(spec, goal, world)
     if fault is not None:
         return Refusal(spec, world.source.name, goal, (fault,))
-    back = _steps(spec, GoalKind.PROTECTED, after)[0] if goal is GoalKind.TESTING else ()
+    back = _steps(spec, GoalKind.PROTECTED, after)[0] if with_way_back and goal is GoalKind.TESTING else ()
     choice = strategies.choose(spec, world)
     return Plan(
         spec=spec,

@@ -16,10 +16,10 @@ from typing import Any
 
 from plans import actions, effects, estimates
 from plans.observed import Place, World
-from reconciler import crashpoints
+from reconciler import crashpoints, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack import errors
-from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.client import Client, Seen
 from reconciler.cloudstack.jobs import JobBoard
 from reconciler.cloudstack.outcomes import (
     Accepted,
@@ -41,6 +41,7 @@ from reconciler.settings import Limits
 from reconciler.store import journal
 from reconciler.store.database import Database
 from reconciler.store.journal import Lease, Run, StepRow, StepState
+from reconciler.store.legacy import CONTEXT_RESERVED, Legacy
 
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
 GRACE = timedelta(seconds=30)
@@ -84,6 +85,7 @@ class Executor:
     client: Client
     clock: Clock
     limits: Limits
+    legacy: Legacy
 
     # --- a step whose turn it is --------------------------------------------------------------------------------------
 
@@ -102,17 +104,24 @@ class Executor:
         return outcome
 
     def _intend(self, turn: Turn, row: StepRow) -> StepRow:
+        """Write the intent, and show the phase it belongs to, before anything is sent."""
         now = self.clock.now()
+        phase = phases.of_step(turn.run, row.word)
         deadline = now + estimates.deadline(row.action, turn.world)
         own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
         with self.database.begin() as connection:
             journal.fenced(connection, turn.lease)
             journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
+            if turn.run.progress < phase.percent:
+                journal.progressed(connection, turn.run, phase.percent)
+                self.legacy.project(connection, turn.run, phase.status, now)
+            if isinstance(row.action, actions.Reserve):
+                self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
             return journal.step_started(connection, row, own_id, deadline, now)
 
     def _send(self, turn: Turn, row: StepRow) -> Outcome:
         try:
-            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet))
+            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world))
             return self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
         except errors.InvariantViolated as violated:
             return Outcome(Kind.FAILED, str(violated))
@@ -229,12 +238,13 @@ def _told(row: StepRow, outcome: Outcome) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One VM's turn in a round: its run, the lease it is worked under, its world and the fleet around it."""
+    """One VM's turn in a round: its run, the lease it is worked under, its world, the fleet around it, its steps."""
 
     run: Run
     lease: Lease
     world: World
     fleet: Fleet
+    leg: tuple[StepRow, ...] = ()
 
 
 _OURS = (actions.Reserve, actions.Release)
@@ -319,6 +329,11 @@ def permit(run: Run, world: World, fleet: Fleet) -> Permit:
         points_ready=effects.points_missing(world) is None,
         replication_idle=not world.source.active_jobs,
     )
+
+
+def _seen(world: World) -> Seen:
+    machines = {m.id: m for m in (world.guest, world.appliance) if m is not None}
+    return Seen(machines, world.volumes, world.snapshots)
 
 
 def _own_snapshots(world: World) -> list[Any]:

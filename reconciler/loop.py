@@ -7,11 +7,12 @@ Nothing in a pass waits for the cloud: it hands back when to look again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import TypeVar
 
 from plans import actions, placing, planner
 from plans.observed import Capabilities, Estate, Source, World
@@ -27,12 +28,14 @@ from reconciler.settings import Settings
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.database import Database
 from reconciler.store.inventory import AcceptedSpec
-from reconciler.store.journal import Direction, Lease, Run, RunState, StepRow, StepState
+from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
 from specs.goal import Goal, GoalKind, goal_at
-from specs.model import Spec, State
+from specs.model import Spec
 
 CAPABILITIES_FOR = timedelta(minutes=5)
 STUCK_AGAIN = timedelta(minutes=5)
+T = TypeVar("T")
+R = TypeVar("R")
 UnderWay = tuple[tuple[str, str, str, datetime], ...]
 
 
@@ -79,7 +82,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
-        self._executor = Executor(self.database, self.client, self.clock, self.settings.engine)
+        self._executor = Executor(self.database, self.client, self.clock, self.settings.engine, self.legacy)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -93,15 +96,15 @@ class Engine:
         fleet = observe.fleet(sources, self.settings.networks.test)
         return Look(fleet, observe.estate(self.client, now, self._capabilities[1]))
 
-    def world(self, source: Source, look: Look, run: Run | None) -> World:
+    def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
-        with self.database.read() as connection:
-            memory = Memory(
-                run=journal.run_facts(connection, run) if run else None,
-                attempt=run.attempt if run else journal.next_attempt(connection, source.key),
-                dirty=journal.dirty(connection, source.key),
-            )
+        memory = Memory(run=dossier.facts, attempt=dossier.attempt, dirty=dossier.dirty)
         return observe.world(look.estate, look.fleet, source, memory)
+
+    def dossier(self, vm_key: str) -> Dossier:
+        """What journal and inventory know of one VM."""
+        with self.database.read() as connection:
+            return journal.dossiers(connection, [vm_key])[vm_key]
 
     def preview(self, spec: Spec, look: Look, again: bool = False) -> Plan | Refusal:
         """The plan for a spec as if it were accepted now: what `plan` prints, and what `apply` approves.
@@ -110,10 +113,8 @@ class Engine:
         """
         now = self.clock.now()
         source = legacy.find(look.fleet.sources.values(), name=spec.vm.name, uuid=spec.vm.uuid, vcenter=spec.vm.vcenter)
-        with self.database.read() as connection:
-            run = journal.unfinished_of(connection, source.key)
-            newest = inventory.of(connection, source.key)
-        world = self.world(source, look, run)
+        dossier = self.dossier(source.key)
+        run, newest, world = dossier.run, dossier.accepted, self.world(source, look, dossier)
         if not again and newest is not None and newest.digest == spec.digest and not newest.is_active:
             found = planner.plan(spec, GoalKind.PROTECTED, world)
             note = f"carried out before, {newest.state} {newest.ended_at:%Y-%m-%d %H:%M} UTC; --again runs it once more"
@@ -129,24 +130,39 @@ class Engine:
     # --- a round ------------------------------------------------------------------------------------------------------
 
     def round(self, only: frozenset[str] | None = None) -> Round:
-        """One pass for every VM that is due (of `only`, if given). Raises `CloudError` when no look was possible."""
+        """One pass for every VM that is due (of `only`, if given). Raises `CloudError` when no look was possible.
+
+        Jobs first, then the look: what a job did is seen by a look that began after it ended.
+        """
         now = self.clock.now()
-        due, under_way = self._due(now, only)
+        due, under_way, expiry = self._due(now, only)
         if not due:
-            return Round(next_at=self._next_expiry())
+            return Round(next_at=expiry)
         self._board.refresh(job for _, _, job, _ in under_way)
         busy = self._busy(under_way, now)
         due = [key for key in due if key not in busy]
         if not due:
             return Round(next_at=now + self.settings.engine.poll)
-        look = self.look()
-        if len(due) == 1:
-            return self._round_of((self._leased(due[0], look),))
-        with ThreadPoolExecutor(max_workers=self.settings.engine.threads) as pool:
-            return self._round_of(tuple(pool.map(lambda key: self._leased(key, look), due)))
+        passes = self._passes(due, self.look())
+        return Round(passes, min((p.until for p in passes if p.until), default=expiry))
 
-    def _round_of(self, passes: tuple[Pass, ...]) -> Round:
-        return Round(passes, min((p.until for p in passes if p.until), default=self._next_expiry()))
+    def _passes(self, due: list[str], look: Look) -> tuple[Pass, ...]:
+        """Settle what is under way for all, read the journal again, then let each go on."""
+        held = self._leased(due, look)
+        ours = {d.vm_key: d for d in held if isinstance(d, Dossier)}
+        settled = dict(zip(ours, self._each(lambda d: self._settled(d, look), list(ours.values())), strict=True))
+        free = [key for key, seen in settled.items() if seen is None]
+        with self.database.read() as connection:
+            again = journal.dossiers(connection, free)
+        gone_on = dict(zip(free, self._each(lambda key: self._guarded(again[key], look), free), strict=True))
+        stopped = tuple(d for d in held if isinstance(d, Pass))
+        return (*stopped, *(seen or gone_on[key] for key, seen in settled.items()))
+
+    def _each(self, work: Callable[[T], R], items: list[T]) -> list[R]:
+        if len(items) < 2:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(max_workers=self.settings.engine.threads) as pool:
+            return list(pool.map(work, items))
 
     def _busy(self, under_way: UnderWay, now: datetime) -> frozenset[str]:
         """VMs of which every job still runs, within its deadline: no look at them could tell anything new."""
@@ -155,91 +171,94 @@ class Engine:
             by_vm.setdefault(vm_key, []).append(self._board.is_pending(job) and now < deadline)
         return frozenset(vm_key for vm_key, pending in by_vm.items() if all(pending))
 
-    def _due(self, now: datetime, only: frozenset[str] | None) -> tuple[list[str], UnderWay]:
+    def _due(self, now: datetime, only: frozenset[str] | None) -> tuple[list[str], UnderWay, datetime | None]:
+        """Which VMs are due, which jobs are under way, and when the next test ends."""
         with self.database.read() as connection:
-            runs = {r.vm_key: r for r in journal.unfinished(connection)}
-            wanted = {a.vm_key: a for a in inventory.active(connection)}
+            runs = {b.vm_key: b for b in journal.briefs(connection)}
+            wanted = dict(inventory.wanted(connection))
             under_way = journal.jobs_under_way(connection)
-        room = self.settings.engine.max_runs - sum(r.state is not RunState.HOLDING for r in runs.values())
-        moving = [k for k, r in runs.items() if self._moves(r, wanted.get(k), now)]
-        starting = [k for k, a in wanted.items() if k not in runs and a.spec.state is State.TEST_FAILOVER]
-        chosen = [*moving, *starting[: max(0, room)]]
-        return [k for k in chosen if only is None or k in only], under_way
-
-    def _moves(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> bool:
-        if run.not_before is not None and now < run.not_before:
-            return False
-        if run.state in (RunState.HOLDING, RunState.PAUSED):
-            return self._goal(run, accepted, now).kind is not GoalKind.TESTING
-        return True
-
-    def _next_expiry(self) -> datetime | None:
-        with self.database.read() as connection:
-            runs = journal.unfinished(connection)
-        return min((r.expires_at for r in runs if r.expires_at is not None), default=None)
+        room = self.settings.engine.max_runs - sum(b.state is not RunState.HOLDING for b in runs.values())
+        moving = [k for k, b in runs.items() if _moves(b, wanted.get(k), now)]
+        starting = [k for k in wanted if k not in runs]
+        chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
+        expiry = min((b.expires_at for b in runs.values() if b.expires_at is not None), default=None)
+        return chosen, under_way, expiry
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 
-    def _leased(self, vm_key: str, look: Look) -> Pass:
-        now = self.clock.now()
-        source = look.fleet.sources.get(vm_key)
-        name = source.name if source else vm_key
-        with self.database.begin() as connection:
-            lease = journal.take(connection, vm_key, self.owner, now, self.settings.engine.lease)
-        if lease is None:
-            until = now + self.settings.engine.poll
-            return Pass(vm_key, name, Outcome(Kind.WAIT, "another process works on this VM"), until=until)
-        if source is None:
-            return Pass(vm_key, name, Outcome(Kind.REFUSED, "the database no longer lists this VM"))
-        try:
-            return self._pass(source, lease, look)
-        except journal.Fenced as overtaken:
-            return Pass(vm_key, name, Outcome(Kind.WAIT, str(overtaken)), until=now + self.settings.engine.poll)
-
-    def _pass(self, source: Source, lease: Lease, look: Look) -> Pass:
+    def _leased(self, due: list[str], look: Look) -> list[Dossier | Pass]:
+        """The dossiers of the VMs whose lease we hold now, and a pass for each that somebody else works on."""
+        now, limits = self.clock.now(), self.settings.engine
         with self.database.read() as connection:
-            run = journal.unfinished_of(connection, source.key)
-            under_way = journal.under_way(connection, run) if run else ()
-            accepted = inventory.of(connection, source.key)
-        if run is None:
-            return self._begin(source, lease, accepted, look)
-        turn = Turn(run, lease, self.world(source, look, run), look.fleet)
-        if under_way:
-            settled = self._settle(turn, under_way)
-            if settled is not None:
-                return settled
-            with self.database.read() as connection:
-                run = journal.run(connection, run.id)
-            turn = replace(turn, run=run, world=self.world(source, look, run))
-        return self._advance(turn, accepted)
+            found = journal.dossiers(connection, due)
+        held: list[Dossier | Pass] = []
+        for key, dossier in found.items():
+            source = look.fleet.sources.get(key)
+            if source is None:
+                held.append(Pass(key, key, Outcome(Kind.REFUSED, "the database no longer lists this VM")))
+                continue
+            lease = self._take(key, dossier.lease, now)
+            if lease is None:
+                why = Outcome(Kind.WAIT, "another process works on this VM")
+                held.append(Pass(key, source.name, why, until=now + limits.poll))
+            else:
+                held.append(replace(dossier, lease=lease))
+        return held
 
-    def _settle(self, turn: Turn, under_way: tuple[StepRow, ...]) -> Pass | None:
-        """Settle what is under way; None when all of it is done and the pass may go on."""
-        worst = _worst(self._executor.settle(turn, row, self._board) for row in under_way)
-        if worst.kind is Kind.DONE:
+    def _take(self, vm_key: str, known: Lease | None, now: datetime) -> Lease | None:
+        ttl = self.settings.engine.lease
+        if known is not None and known.owner == self.owner and known.expires_at - now > ttl / 2:
+            return known
+        with self.database.begin() as connection:
+            return journal.take(connection, vm_key, self.owner, now, ttl)
+
+    def _turn(self, dossier: Dossier, look: Look) -> Turn:
+        source = look.fleet.sources[dossier.vm_key]
+        if dossier.run is None or dossier.lease is None:
+            raise LookupError(f"{dossier.vm_key} has no run under our lease")
+        return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.leg)
+
+    def _settled(self, dossier: Dossier, look: Look) -> Pass | None:
+        """Settle what is under way; None when nothing is, or all of it is done, and the VM may go on."""
+        if not dossier.under_way:
             return None
-        return self._came_to(turn, worst)
+        turn = self._turn(dossier, look)
+        try:
+            worst = _worst(self._executor.settle(turn, row, self._board) for row in dossier.under_way)
+            return None if worst.kind is Kind.DONE else self._came_to(turn, worst)
+        except journal.Fenced as overtaken:
+            return self._overtaken(look, dossier, overtaken)
 
-    def _begin(self, source: Source, lease: Lease, accepted: AcceptedSpec | None, look: Look) -> Pass:
-        if accepted is None or not accepted.is_active:
+    def _guarded(self, dossier: Dossier, look: Look) -> Pass:
+        try:
+            return self._begin(dossier, look) if dossier.run is None else self._advance(dossier, look)
+        except journal.Fenced as overtaken:
+            return self._overtaken(look, dossier, overtaken)
+
+    def _overtaken(self, look: Look, dossier: Dossier, why: Exception) -> Pass:
+        name = look.fleet.sources[dossier.vm_key].name
+        return Pass(dossier.vm_key, name, Outcome(Kind.WAIT, str(why)), until=self.clock.now() + self.settings.engine.poll)
+
+    def _begin(self, dossier: Dossier, look: Look) -> Pass:
+        source, accepted = look.fleet.sources[dossier.vm_key], dossier.accepted
+        if accepted is None or not accepted.is_active or dossier.lease is None:
             return Pass(source.key, source.name, Outcome(Kind.DONE, "nothing is wanted"))
         now = self.clock.now()
         goal = goal_at(accepted.spec, accepted.accepted_at, now, None, self.settings.test.start_within)
         if goal.kind is not GoalKind.TESTING:
             return self._not_begun(accepted, source, goal.reason, now)
-        world = self.world(source, look, None)
+        world = self.world(source, look, dossier)
         found = planner.plan(accepted.spec, goal.kind, world)
         if isinstance(found, Refusal):
             return self._not_begun(accepted, source, "; ".join(r.text for r in found.reasons), now)
         if accepted.plan_digest != found.digest:
             return self._not_begun(accepted, source, "the world changed since the plan was approved; plan again", now)
         with self.database.begin() as connection:
-            journal.fenced(connection, lease)
+            journal.fenced(connection, dossier.lease)
             run = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
             self._show(connection, run, phases.VALIDATING, now)
         crashpoints.hit(crashpoints.Point.RUN_OPENED)
-        turn = Turn(run, lease, self.world(source, look, run), look.fleet)
-        return self._advance(turn, accepted)
+        return self._advance(replace(self.dossier(source.key), lease=dossier.lease), look)
 
     def _not_begun(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
         """A test that cannot begin as approved is over before anything was sent."""
@@ -248,20 +267,19 @@ class Engine:
             journal.note(connection, now, source.key, "refused", f"{accepted.spec.origin}: {why}")
         return Pass(source.key, source.name, Outcome(Kind.REFUSED, why))
 
-    def _advance(self, turn: Turn, accepted: AcceptedSpec | None) -> Pass:
-        now = self.clock.now()
-        goal = self._goal(turn.run, accepted, now)
-        turn = replace(turn, run=self._turned(turn, goal, now))
-        found = planner.plan(turn.run.spec, goal.kind, turn.world)
+    def _advance(self, dossier: Dossier, look: Look) -> Pass:
+        now, turn = self.clock.now(), self._turn(dossier, look)
+        goal = self._goal(turn.run, dossier.accepted, now)
+        turn = self._turned(turn, goal, now)
+        found = planner.plan(turn.run.spec, goal.kind, turn.world, with_way_back=False)
         if isinstance(found, Refusal):
-            why = "; ".join(r.text for r in found.reasons)
-            return self._came_to(turn, Outcome(Kind.STUCK, why))
+            return self._came_to(turn, Outcome(Kind.STUCK, "; ".join(r.text for r in found.reasons)))
         if not found.steps:
             return self._reached(turn, goal, now)
         rows = self._leg(turn, found)
         if rows is None:
             return self._diverged(turn, found, now)
-        return self._submit(turn, rows)
+        return self._came_to(turn, _worst(self._executor.submit(turn, row) for row in rows))
 
     def _goal(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> Goal:
         if run.direction is Direction.BACK:
@@ -271,22 +289,20 @@ class Engine:
             return Goal(GoalKind.PROTECTED, None, False, reason)
         return goal_at(run.spec, accepted.accepted_at, now, run.running_since, self.settings.test.start_within)
 
-    def _turned(self, turn: Turn, goal: Goal, now: datetime) -> Run:
-        """The run, turned back once its goal is protected: from then on it never goes forward again."""
+    def _turned(self, turn: Turn, goal: Goal, now: datetime) -> Turn:
+        """The turn with its run turned back once the goal is protected: from then on it never goes forward again."""
         if goal.kind is not GoalKind.PROTECTED or turn.run.direction is Direction.BACK:
-            return turn.run
+            return turn
         with self.database.begin() as connection:
             journal.fenced(connection, turn.lease)
-            return journal.turn_back(connection, turn.run, goal.reason, now)
+            return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), leg=())
 
     def _leg(self, turn: Turn, found: Plan) -> tuple[StepRow, ...] | None:
         """The journal's rows of what is to be done next; None when the plan is not what was approved.
 
         The way back was approved with the way there, so its steps are written down as they are planned.
         """
-        run = turn.run
-        with self.database.read() as connection:
-            rows = journal.steps(connection, run, run.direction)
+        run, rows = turn.run, turn.leg
         if run.direction is Direction.BACK and not _is_rest(rows, found):
             with self.database.begin() as connection:
                 journal.fenced(connection, turn.lease)
@@ -295,13 +311,6 @@ class Engine:
         if not _is_rest(rows, found):
             return None
         return _first_group(rows[len(rows) - len(found.steps) :])
-
-    def _submit(self, turn: Turn, rows: tuple[StepRow, ...]) -> Pass:
-        with self.database.begin() as connection:
-            self._show(connection, turn.run, phases.of_step(turn.run, rows[0].word), self.clock.now())
-            if isinstance(rows[0].action, actions.Reserve):
-                self.legacy.set_context(connection, turn.run, legacy.CONTEXT_RESERVED, self.clock.now())
-        return self._came_to(turn, _worst(self._executor.submit(turn, row) for row in rows))
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
@@ -354,6 +363,15 @@ class Engine:
     def _show(self, connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:  # type: ignore[no-untyped-def]
         journal.progressed(connection, run, phase.percent)
         self.legacy.project(connection, run, phase.status, now, ended)
+
+
+def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:
+    """Whether a run is due: not while it holds and its time is not up, nor while it waits for a person or a moment."""
+    if run.not_before is not None and now < run.not_before:
+        return False
+    if run.state not in (RunState.HOLDING, RunState.PAUSED) or run.direction is Direction.BACK or wanted != run.spec_id:
+        return True
+    return run.state is RunState.HOLDING and run.expires_at is not None and now >= run.expires_at
 
 
 _GRAVITY = (Kind.DONE, Kind.RETRY, Kind.WAIT, Kind.REFUSED, Kind.FAILED, Kind.STUCK)

@@ -19,7 +19,7 @@ from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Engine, Pass, Round
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.inventory import Accepted, AcceptedSpec
-from reconciler.store.journal import Direction, Event, Run, RunState, StepRow
+from reconciler.store.journal import Brief, Direction, Event, Run, RunState, StepRow
 from reconciler.wiring import Connected
 from specs.model import Spec
 
@@ -142,15 +142,15 @@ def _pause(engine: Engine, done: Round) -> timedelta:
 def at_rest(engine: Engine, keys: frozenset[str]) -> bool:
     """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""
     with engine.database.read() as connection:
-        runs = {r.vm_key: r for r in journal.unfinished(connection)}
-        waiting = {a.vm_key for a in inventory.active(connection)}
-    return all(_rests(runs.get(k), k in waiting) for k in keys)
+        runs = {b.vm_key: b for b in journal.briefs(connection)}
+        waiting = dict(inventory.wanted(connection))
+    return all(_rests(runs.get(k), waiting.get(k)) for k in keys)
 
 
-def _rests(run: Run | None, wanted: bool) -> bool:
+def _rests(run: Brief | None, wanted: int | None) -> bool:
     if run is None:
-        return not wanted
-    if run.direction is Direction.THERE and not wanted:
+        return wanted is None
+    if run.direction is Direction.THERE and wanted != run.spec_id:
         return False
     return run.state in (RunState.HOLDING, RunState.PAUSED, RunState.STUCK)
 

@@ -10,12 +10,16 @@ from reconciler.cloudstack.endpoint import Endpoint as Endpoint
 from reconciler.cloudstack.permit import Permit
 from reconciler.cloudstack.reads import Patience as Patience
 from reconciler.cloudstack.reads import Reader
+from reconciler.cloudstack.writer import Seen as Seen
 from reconciler.cloudstack.writer import Writer as Writer
 
 
 class Client(Reader):
     """`Client(endpoint, clock, session=None, patience=None)`: everything the product says to one CloudStack."""
 
-    def writer(self, allowed: Permit) -> Writer:
-        """The only object with mutating methods, held to this permit."""
-        return Writer(self._transport, self, allowed)
+    def writer(self, allowed: Permit, seen: Seen | None = None) -> Writer:
+        """The only object with mutating methods, held to this permit.
+
+        Given what the look of this very round found, it asks the cloud again only before a guest is destroyed.
+        """
+        return Writer(self._transport, self, allowed, seen)

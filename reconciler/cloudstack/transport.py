@@ -63,6 +63,8 @@ class Transport(cs.CloudStack):
         self.verify = str(endpoint.ca_file) if endpoint.ca_file else True
         self._at = endpoint
         self._clock = clock
+        # Asked once: requests would read the proxy variables anew for every call.
+        self._proxies = requests.utils.get_environ_proxies(endpoint.url)
         if endpoint.exposed:
             log.warning("%s is plain http: the API key and every command travel readable; use https", endpoint.url)
 
@@ -86,6 +88,7 @@ class Transport(cs.CloudStack):
                 prepared,
                 timeout=(self._at.timeout_connect, self._at.timeout_read),
                 verify=self.verify,
+                proxies=self._proxies,
                 allow_redirects=False,
                 stream=True,
             ) as response:

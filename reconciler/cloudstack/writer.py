@@ -9,13 +9,57 @@ came of it. A connection that breaks after sending is `Unknown`. Journaling befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
+from plans.observed import Machine, Volume, VolumeSnapshot
 from reconciler.cloudstack import answers, parse, permit, signing
 from reconciler.cloudstack.errors import BadAnswer, Unreachable, WrongAddress
 from reconciler.cloudstack.outcomes import NOT_SENT, CallOutcome, Done, Refused, Unknown, retryable
 from reconciler.cloudstack.permit import Permit
 from reconciler.cloudstack.reads import Reader
 from reconciler.cloudstack.transport import Transport
+
+
+class Looks(Protocol):
+    """Where a writer looks before it sends: CloudStack itself, or what this round's look found."""
+
+    def machine(self, vm_id: str) -> Machine | None:
+        """That VM, or None."""
+
+    def volume(self, volume_id: str) -> Volume | None:
+        """That volume, or None."""
+
+    def volumes_of(self, vm_id: str) -> tuple[Volume, ...]:
+        """What hangs on that VM."""
+
+    def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        """That volume snapshot, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the look of this round found around one VM; seconds old, and nobody else of ours works on the VM."""
+
+    machines: Mapping[str, Machine]
+    volumes: Mapping[str, Volume]
+    snapshots: Mapping[str, VolumeSnapshot]
+
+    def machine(self, vm_id: str) -> Machine | None:
+        """That VM as it was seen."""
+        return self.machines.get(vm_id)
+
+    def volume(self, volume_id: str) -> Volume | None:
+        """That volume as it was seen."""
+        return self.volumes.get(volume_id)
+
+    def volumes_of(self, vm_id: str) -> tuple[Volume, ...]:
+        """What was seen to hang on that VM."""
+        return tuple(v for v in self.volumes.values() if v.vm_id == vm_id)
+
+    def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        """That snapshot as it was seen."""
+        return self.snapshots.get(snapshot_id)
 
 
 class Writer:
@@ -25,8 +69,9 @@ class Writer:
     `CloudError` when a fresh look that a rule wants did not succeed. In both cases nothing was sent.
     """
 
-    def __init__(self, transport: Transport, reader: Reader, allowed: Permit) -> None:
+    def __init__(self, transport: Transport, reader: Reader, allowed: Permit, looks: Looks | None = None) -> None:
         self._transport, self._reader, self._permit = transport, reader, allowed
+        self._looks: Looks = looks or reader
 
     # --- the guest ----------------------------------------------------------------------------------------------------
 
@@ -62,7 +107,7 @@ class Writer:
     def start(self, vm_id: str, job_id: str) -> CallOutcome:
         """Start the guest, after a fresh look at its disks and network cards."""
         permit.guest(self._permit, permit.uuid("id", vm_id))
-        permit.start(self._permit, self._reader.machine(vm_id), self._reader.volumes_of(vm_id))
+        permit.start(self._permit, self._looks.machine(vm_id), self._looks.volumes_of(vm_id))
         return self._submit("startVirtualMachine", job_id, id=vm_id)
 
     def stop(self, vm_id: str, forced: bool, job_id: str) -> CallOutcome:
@@ -97,7 +142,7 @@ class Writer:
         one would take it off the next VM.
         """
         permit.may_detach(self._permit, permit.uuid("id", volume_id))
-        volume = self._reader.volume(volume_id)
+        volume = self._looks.volume(volume_id)
         if volume is None or volume.vm_id is None:
             return Done()
         permit.detach(self._permit, volume)
@@ -118,7 +163,7 @@ class Writer:
     def revert_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
         """Return a replica to its rollback point, after a fresh look at whose snapshot it is."""
         permit.may_revert(self._permit, permit.uuid("id", snapshot_id))
-        permit.revert_snapshot(self._permit, self._reader.snapshot(snapshot_id))
+        permit.revert_snapshot(self._permit, self._looks.snapshot(snapshot_id))
         return self._submit("revertSnapshot", job_id, id=snapshot_id)
 
     def delete_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:

@@ -6,6 +6,7 @@ pass. The same spec accepted twice changes nothing; another one takes its place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -103,6 +104,18 @@ def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
     return next(map(_accepted, rows), None)
 
 
+def newest(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, AcceptedSpec]:
+    """The newest accepted spec of each of these VMs, by VM key; without the plan, which is large."""
+    last = sa.select(sa.func.max(t.c.id)).where(t.c.vm_key.in_(vm_keys)).group_by(t.c.vm_key)
+    return {x.vm_key: _accepted(x) for x in connection.execute(sa.select(*_WITHOUT_PLAN).where(t.c.id.in_(last)))}
+
+
+def wanted(connection: sa.Connection) -> tuple[tuple[str, int], ...]:
+    """VM key and id of every active spec, in the order of acceptance."""
+    rows = connection.execute(sa.select(t.c.vm_key, t.c.id).where(t.c.state == SpecState.ACTIVE).order_by(t.c.id))
+    return tuple((x.vm_key, x.id) for x in rows)
+
+
 def active(connection: sa.Connection) -> tuple[AcceptedSpec, ...]:
     """What is wanted now, in the order of acceptance."""
     rows = connection.execute(t.select().where(t.c.state == SpecState.ACTIVE).order_by(t.c.id))
@@ -146,5 +159,8 @@ def _accepted(row: sa.Row[Any]) -> AcceptedSpec:
         row.ended_at,
         row.reason,
         row.spec,
-        row.plan,
+        getattr(row, "plan", None),
     )
+
+
+_WITHOUT_PLAN = [c for c in t.c if c.name != "plan"]

@@ -21,12 +21,13 @@ from plans import actions
 from plans.actions import Action
 from plans.observed import Placement, Point, RunFacts
 from plans.plan import Plan, Step
-from reconciler.store import tables
+from reconciler.store import inventory, tables
 from reconciler.store.inventory import AcceptedSpec
 from specs.model import Spec
 
 r, s, p = tables.runs, tables.steps, tables.points
 RUN_ID_PREFIX = "test-failover"
+MOST_SPECS = 4096
 
 
 class StepState(StrEnum):
@@ -166,11 +167,17 @@ class Event:
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
-def take(connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl: timedelta) -> Lease | None:
-    """Take or renew the lease of a VM; None when another owner holds it. A new owner gets a higher fence."""
-    lease = tables.leases
+def take(
+    connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl: timedelta, known: Lease | None = None
+) -> Lease | None:
+    """Take or renew the lease of a VM; None when another owner holds it. A new owner gets a higher fence.
+
+    A lease that is `known` to be ours for more than half its time is not written again.
+    """
+    if known is not None and known.owner == owner and known.expires_at - now > ttl / 2:
+        return known
+    lease, until = tables.leases, now + ttl
     found = connection.execute(lease.select().where(lease.c.vm_key == vm_key).with_for_update()).first()
-    until = now + ttl
     if found is None:
         connection.execute(lease.insert().values(vm_key=vm_key, owner=owner, fence=1, expires_at=until))
         return Lease(vm_key, owner, 1, until)
@@ -347,20 +354,112 @@ def dirty(connection: sa.Connection, vm_key: str) -> frozenset[str]:
 
 def run_facts(connection: sa.Connection, found: Run) -> RunFacts:
     """What the journal knows of a run and no look could tell."""
-    q = tables.placements
-    placed = connection.execute(q.select().where(q.c.run_id == found.id).order_by(q.c.position))
-    points = connection.execute(p.select().where(p.c.run_id == found.id).order_by(p.c.volume_id))
+    return _facts(connection, [found])[found.id]
+
+
+def _facts(connection: sa.Connection, found: Sequence[Run]) -> dict[str, RunFacts]:
+    q, ids = tables.placements, [x.id for x in found]
+    placed: dict[str, list[Placement]] = {i: [] for i in ids}
+    points: dict[str, list[Point]] = {i: [] for i in ids}
+    for x in connection.execute(q.select().where(q.c.run_id.in_(ids)).order_by(q.c.position)):
+        placed[x.run_id].append(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device))
+    for x in connection.execute(p.select().where(p.c.run_id.in_(ids)).order_by(p.c.volume_id)):
+        points[x.run_id].append(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None))
+    return {x.id: _fact(x, placed[x.id], points[x.id]) for x in found}
+
+
+def _fact(found: Run, placed: list[Placement], points: list[Point]) -> RunFacts:
     return RunFacts(
         id=found.id,
         guest_name=found.guest_name,
         reserved=found.reserved,
         guest_id=found.guest_id,
         default_root_id=found.default_root_id,
-        placements=tuple(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device) for x in placed),
-        points=tuple(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None) for x in points),
+        placements=tuple(placed),
+        points=tuple(points),
         start_sent=found.start_sent,
         running_since=found.running_since,
     )
+
+
+# --- everything about some VMs at once --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What journal and inventory know of one VM: its run with facts and steps, if there is one, and its lease."""
+
+    vm_key: str
+    accepted: AcceptedSpec | None
+    lease: Lease | None
+    attempt: int
+    dirty: frozenset[str]
+    run: Run | None = None
+    facts: RunFacts | None = None
+    under_way: tuple[StepRow, ...] = ()
+    leg: tuple[StepRow, ...] = ()
+
+
+def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dossier]:
+    """The dossiers of these VMs, in a number of queries that does not grow with them."""
+    chosen = r.c.vm_key.in_(vm_keys)
+    runs = {x.vm_key: x for x in map(_run, connection.execute(r.select().where(chosen & r.c.state.not_in(ENDED))))}
+    facts = _facts(connection, list(runs.values()))
+    rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
+    for row in map(_step, connection.execute(s.select().where(s.c.run_id.in_(list(rows))).order_by(s.c.seq))):
+        rows[row.run_id].append(row)
+    accepted = inventory.newest(connection, vm_keys)
+    numbers = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(chosen).group_by(r.c.vm_key)
+    last = {key: number for key, number in connection.execute(numbers).all()}  # noqa: C416  rows are no pairs to dict()
+    written: dict[str, set[str]] = {}
+    for x in connection.execute(tables.dirty.select().where(tables.dirty.c.vm_key.in_(vm_keys))):
+        written.setdefault(x.vm_key, set()).add(x.volume_id)
+    leases = tables.leases
+    held = {x.vm_key: Lease(*x) for x in connection.execute(leases.select().where(leases.c.vm_key.in_(vm_keys)))}
+    return {
+        key: _dossier(
+            Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, frozenset(written.get(key, ()))),
+            runs.get(key),
+            facts,
+            rows,
+        )
+        for key in vm_keys
+    }
+
+
+def _dossier(empty: Dossier, found: Run | None, facts: Mapping[str, RunFacts], rows: Mapping[str, list[StepRow]]) -> Dossier:
+    if found is None:
+        return empty
+    ours = rows[found.id]
+    newest = max((x.leg for x in ours if x.direction is found.direction), default=0)
+    return replace(
+        empty,
+        attempt=found.attempt,
+        run=found,
+        facts=facts[found.id],
+        under_way=tuple(x for x in ours if x.state in UNDER_WAY),
+        leg=tuple(x for x in ours if x.leg == newest and x.direction is found.direction),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The few facts of an unfinished run that decide whether it is due."""
+
+    vm_key: str
+    spec_id: int
+    direction: Direction
+    state: RunState
+    not_before: datetime | None
+    expires_at: datetime | None
+
+
+def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
+    """All unfinished runs in brief, oldest first."""
+    columns = (r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at)
+    query = sa.select(*columns).where(r.c.state.not_in(ENDED)).order_by(r.c.created_at, r.c.id)
+    rows = connection.execute(query)
+    return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), x[4], x[5]) for x in rows)
 
 
 def _change(connection: sa.Connection, found: Run, **values: Any) -> Run:
@@ -384,7 +483,7 @@ def add_leg(connection: sa.Connection, found: Run, planned: Sequence[Step], dire
             "direction": direction,
             "word": step.action.word,
             "subject": step.action.subject,
-            "action": step.action.as_json(),
+            "action": json.dumps(step.action.as_json(), sort_keys=True),
             "state": StepState.PENDING,
             "attempts": 0,
         }
@@ -519,20 +618,33 @@ def events(connection: sa.Connection, vm_key: str, limit: int) -> tuple[Event, .
 # --- rows to records --------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
-def _spec_of(text: str) -> Spec:
-    return Spec.from_json(json.loads(text))
-
-
 def _run(row: sa.Row[Any]) -> Run:
     values = dict(row._mapping)
-    values["spec"] = _spec_of(json.dumps(values["spec"], sort_keys=True))
+    values["spec"] = _spec_of(values["plan_digest"], values["spec_id"], values["spec"])
     values["direction"], values["state"] = Direction(values["direction"]), RunState(values["state"])
     return Run(**values)
 
 
+_SPECS: dict[tuple[str, int], Spec] = {}
+
+
+def _spec_of(plan_digest: str, spec_id: int, data: Mapping[str, Any]) -> Spec:
+    """The spec of a run, read once: a plan's digest covers all that its spec wants."""
+    known = _SPECS.get((plan_digest, spec_id))
+    if known is None:
+        if len(_SPECS) > MOST_SPECS:
+            _SPECS.clear()
+        known = _SPECS[(plan_digest, spec_id)] = Spec.from_json(data)
+    return known
+
+
+@lru_cache(maxsize=1 << 16)
+def _action_of(text: str) -> Action:
+    return actions.from_json(json.loads(text))
+
+
 def _step(row: sa.Row[Any]) -> StepRow:
     values = dict(row._mapping)
-    values["action"] = actions.from_json(values["action"])
+    values["action"] = _action_of(values["action"])
     values["direction"], values["state"] = Direction(values["direction"]), StepState(values["state"])
     return StepRow(**values)

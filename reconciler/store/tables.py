@@ -105,7 +105,7 @@ steps = sa.Table(
     sa.Column("direction", WORD, nullable=False),
     sa.Column("word", WORD, nullable=False),
     sa.Column("subject", KEY, nullable=False),
-    sa.Column("action", sa.JSON, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
     sa.Column("state", WORD, nullable=False, index=True),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("custom_job_id", UUID),
