@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks import fleet
 from reconciler import operations, wiring
 from reconciler.cli import init
+from reconciler.settings import Limits
 from reconciler.store import database, embedded
 from specs import load
 
@@ -121,10 +122,9 @@ def _connected(folder: Path, url: str, clock: Any, vms: int, disks: int, slots: 
         embedded.load(connection, fleet.rows(vms, disks))
     database.upgrade(store)
     init.furnish(folder, url, example=True)
-    settings = (folder / "failover.yaml").read_text(encoding="utf-8")
-    settings = settings.replace("max_runs: 5", f"max_runs: {max(vms, slots)}\n  lease: 1d").replace("poll: 2s", f"poll: {int(poll)}s")
-    (folder / "failover.yaml").write_text(settings, encoding="utf-8")
-    return wiring.connected(wiring.settings(folder / "failover.yaml"), clock)
+    found = wiring.settings(folder / "failover.yaml")
+    limits = Limits(max_runs=max(vms, slots), poll=timedelta(seconds=poll), lease=timedelta(days=1))
+    return wiring.connected(found.model_copy(update={"engine": limits}), clock)
 
 
 def _plans(connected: wiring.Connected, vms: int) -> list[Any]:

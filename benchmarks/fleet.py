@@ -11,7 +11,7 @@ from reconciler.cli.init import SAMPLE
 from reconciler.store import embedded
 
 ZONE = "00000000-0000-4000-8000-0000000000a1"
-PER_APPLIANCE = 12
+PER_APPLIANCE = 4
 TEST_NET = "00000000-0000-4000-8000-0000000000b3"
 DATA_DEVICES = [n for n in range(1, 34) if n != 3]
 

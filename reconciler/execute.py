@@ -227,7 +227,8 @@ class Executor:
             journal.learn(connection, turn.run, outcome.learned, now)
             if state is not row.state:
                 journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
-                journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
+                if outcome.kind is not Kind.WAIT:
+                    journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
         return outcome
 
 
@@ -238,13 +239,13 @@ def _told(row: StepRow, outcome: Outcome) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One VM's turn in a round: its run, the lease it is worked under, its world, the fleet around it, its steps."""
+    """One VM's turn in a round: its run, its lease, its world, the fleet around it, and what is left to do."""
 
     run: Run
     lease: Lease
     world: World
     fleet: Fleet
-    leg: tuple[StepRow, ...] = ()
+    rest: tuple[StepRow, ...] = ()
 
 
 _OURS = (actions.Reserve, actions.Release)

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from plans import actions, placing, planner
-from plans.observed import Capabilities, Estate, Source, World
+from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
 from reconciler.clock import Clock
@@ -28,11 +28,11 @@ from reconciler.settings import Settings
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.database import Database
 from reconciler.store.inventory import AcceptedSpec
-from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
+from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow
 from specs.goal import Goal, GoalKind, goal_at
 from specs.model import Spec
 
-CAPABILITIES_FOR = timedelta(minutes=5)
+KNOWN_FOR = timedelta(minutes=1)
 STUCK_AGAIN = timedelta(minutes=5)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,7 +78,7 @@ class Engine:
     legacy: legacy.Legacy
     _board: JobBoard = field(init=False)
     _executor: Executor = field(init=False)
-    _capabilities: tuple[datetime, Capabilities] | None = None
+    _known: tuple[Fleet, observe.Standing] | None = None
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -86,15 +86,20 @@ class Engine:
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
-    def look(self) -> Look:
-        """One complete look at both sources."""
+    def look(self, anew: bool = True) -> Look:
+        """One complete look at both sources.
+
+        `anew` also reads what a run relies on only when it begins (the fleet, networks, capabilities); otherwise that may
+        be up to a minute old.
+        """
         now = self.clock.now()
-        with self.database.read() as connection:
-            sources = self.legacy.sources(connection)
-        if self._capabilities is None or now - self._capabilities[0] > CAPABILITIES_FOR:
-            self._capabilities = (now, self.client.capabilities())
-        fleet = observe.fleet(sources, self.settings.networks.test)
-        return Look(fleet, observe.estate(self.client, now, self._capabilities[1]))
+        if anew or self._known is None or now - self._known[1].since > KNOWN_FOR:
+            with self.database.read() as connection:
+                sources = self.legacy.sources(connection)
+            fleet = observe.fleet(sources, self.settings.networks.test)
+            self._known = (fleet, observe.standing(self.client, now))
+        fleet, standing = self._known
+        return Look(fleet, observe.estate(self.client, now, standing))
 
     def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
@@ -135,7 +140,7 @@ class Engine:
         Jobs first, then the look: what a job did is seen by a look that began after it ended.
         """
         now = self.clock.now()
-        due, under_way, expiry = self._due(now, only)
+        due, beginning, under_way, expiry = self._due(now, only)
         if not due:
             return Round(next_at=expiry)
         self._board.refresh(job for _, _, job, _ in under_way)
@@ -143,7 +148,7 @@ class Engine:
         due = [key for key in due if key not in busy]
         if not due:
             return Round(next_at=now + self.settings.engine.poll)
-        passes = self._passes(due, self.look())
+        passes = self._passes(due, self.look(anew=not beginning.isdisjoint(due)))
         return Round(passes, min((p.until for p in passes if p.until), default=expiry))
 
     def _passes(self, due: list[str], look: Look) -> tuple[Pass, ...]:
@@ -171,8 +176,10 @@ class Engine:
             by_vm.setdefault(vm_key, []).append(self._board.is_pending(job) and now < deadline)
         return frozenset(vm_key for vm_key, pending in by_vm.items() if all(pending))
 
-    def _due(self, now: datetime, only: frozenset[str] | None) -> tuple[list[str], UnderWay, datetime | None]:
-        """Which VMs are due, which jobs are under way, and when the next test ends."""
+    def _due(
+        self, now: datetime, only: frozenset[str] | None
+    ) -> tuple[list[str], frozenset[str], UnderWay, datetime | None]:
+        """Which VMs are due, which of them only begin, which jobs are under way, and when the next test ends."""
         with self.database.read() as connection:
             runs = {b.vm_key: b for b in journal.briefs(connection)}
             wanted = dict(inventory.wanted(connection))
@@ -182,7 +189,7 @@ class Engine:
         starting = [k for k in wanted if k not in runs]
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
         expiry = min((b.expires_at for b in runs.values() if b.expires_at is not None), default=None)
-        return chosen, under_way, expiry
+        return chosen, frozenset(starting), under_way, expiry
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class Engine:
         source = look.fleet.sources[dossier.vm_key]
         if dossier.run is None or dossier.lease is None:
             raise LookupError(f"{dossier.vm_key} has no run under our lease")
-        return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.leg)
+        return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.rest)
 
     def _settled(self, dossier: Dossier, look: Look) -> Pass | None:
         """Settle what is under way; None when nothing is, or all of it is done, and the VM may go on."""
@@ -295,22 +302,18 @@ class Engine:
             return turn
         with self.database.begin() as connection:
             journal.fenced(connection, turn.lease)
-            return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), leg=())
+            return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), rest=())
 
     def _leg(self, turn: Turn, found: Plan) -> tuple[StepRow, ...] | None:
         """The journal's rows of what is to be done next; None when the plan is not what was approved.
 
         The way back was approved with the way there, so its steps are written down as they are planned.
         """
-        run, rows = turn.run, turn.leg
-        if run.direction is Direction.BACK and not _is_rest(rows, found):
+        if not _is_rest(turn.rest, found) and turn.run.direction is Direction.BACK:
             with self.database.begin() as connection:
                 journal.fenced(connection, turn.lease)
-                journal.add_leg(connection, run, found.steps, Direction.BACK)
-                rows = journal.steps(connection, run, run.direction)
-        if not _is_rest(rows, found):
-            return None
-        return _first_group(rows[len(rows) - len(found.steps) :])
+                return _first_group(journal.add_leg(connection, turn.run, found.steps, Direction.BACK))
+        return _first_group(turn.rest) if _is_rest(turn.rest, found) else None
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
@@ -328,7 +331,7 @@ class Engine:
             until = outcome.until or now + STUCK_AGAIN
             with self.database.begin() as connection:
                 run = journal.stuck(connection, run, outcome.why, until, now)
-        else:
+        elif run.not_before != outcome.until or run.state is RunState.STUCK:
             with self.database.begin() as connection:
                 run = journal.wait_until(connection, run, outcome.until)
         return Pass(run.vm_key, run.vm_name, outcome, run, until)
@@ -382,11 +385,8 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def _is_rest(rows: tuple[StepRow, ...], found: Plan) -> bool:
-    """Whether what is planned now is exactly what is left of the journal's steps."""
-    behind = len(rows) - len(found.steps)
-    rest = rows[behind:] if behind >= 0 else ()
-    fresh = all(r.state is StepState.PENDING for r in rest)
-    return behind >= 0 and fresh and [r.action for r in rest] == [s.action for s in found.steps]
+    """Whether what is planned now is exactly what the journal has still to do."""
+    return [r.action for r in rows] == [s.action for s in found.steps]
 
 
 def _first_group(rows: tuple[StepRow, ...]) -> tuple[StepRow, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from plans.observed import Capabilities, Estate, Machine, RunFacts, Source, World
+from plans.observed import Capabilities, Estate, Machine, Network, RunFacts, Source, World
 from reconciler.cloudstack.client import Client
 
 
@@ -53,21 +53,35 @@ def fleet(sources: Iterable[Source], test_networks: Iterable[str] = ()) -> Fleet
     )
 
 
-def estate(client: Client, now: datetime, capabilities: Capabilities) -> Estate:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What hardly ever changes while runs are under way: what the account may do, and its networks; read at `since`."""
+
+    since: datetime
+    capabilities: Capabilities
+    networks: Mapping[str, Network]
+
+
+def standing(client: Client, now: datetime) -> Standing:
+    """Read what hardly ever changes."""
+    return Standing(now, client.capabilities(), {n.id: n for n in client.networks()})
+
+
+def estate(client: Client, now: datetime, known: Standing) -> Estate:
     """Everything CloudStack shows to this account, complete, or an exception.
 
     Volumes are read after machines and snapshots, because attachment is the fact that most depends on being fresh.
     """
-    machines, networks = client.machines(), client.networks()
+    machines = client.machines()
     vm_snapshots, snapshots = client.vm_snapshots(), client.snapshots()
     return Estate(
         looked_at=now,
-        capabilities=capabilities,
+        capabilities=known.capabilities,
         machines={m.id: m for m in machines},
         volumes={v.id: v for v in client.volumes()},
         snapshots={s.id: s for s in snapshots},
         vm_snapshots={s.id: s for s in vm_snapshots},
-        networks={n.id: n for n in networks},
+        networks=known.networks,
     )
 
 

@@ -164,6 +164,17 @@ class Event:
         return {"at": at, "run": self.run_id, "step": self.seq, "kind": self.kind, "text": self.text}
 
 
+# Statements that every step needs, made once: putting them together anew costs more than running them.
+_LEASE = sa.select(tables.leases.c.fence, tables.leases.c.owner).where(tables.leases.c.vm_key == sa.bindparam("of"))
+_RUN = r.update().where(r.c.id == sa.bindparam("of"))
+_UNFINISHED_RUN = _RUN.where(r.c.state.not_in([str(state) for state in ENDED]))
+_PROGRESS = _RUN.where(r.c.progress < sa.bindparam("reached"))
+_STEP = s.update().where(
+    (s.c.run_id == sa.bindparam("of")) & (s.c.seq == sa.bindparam("number")) & (s.c.state == sa.bindparam("was"))
+)
+_EVENT = tables.events.insert()
+
+
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
@@ -197,9 +208,7 @@ def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
 
 def fenced(connection: sa.Connection, lease: Lease) -> None:
     """Raise `Fenced` unless this lease is still the one in force."""
-    found = connection.execute(
-        sa.select(tables.leases.c.fence, tables.leases.c.owner).where(tables.leases.c.vm_key == lease.vm_key)
-    ).first()
+    found = connection.execute(_LEASE, {"of": lease.vm_key}).first()
     if found is None or (found.fence, found.owner) != (lease.fence, lease.owner):
         raise Fenced(f"another process works on {lease.vm_key} now")
 
@@ -342,8 +351,7 @@ def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -
 
 def progressed(connection: sa.Connection, found: Run, progress: float) -> None:
     """Raise the progress (percent); it never falls."""
-    higher = (r.c.id == found.id) & (r.c.progress < progress)
-    connection.execute(r.update().where(higher).values(progress=progress))
+    connection.execute(_PROGRESS, {"of": found.id, "reached": progress, "progress": progress})
 
 
 def dirty(connection: sa.Connection, vm_key: str) -> frozenset[str]:
@@ -387,7 +395,10 @@ def _fact(found: Run, placed: list[Placement], points: list[Point]) -> RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """What journal and inventory know of one VM: its run with facts and steps, if there is one, and its lease."""
+    """What journal and inventory know of one VM: its lease, and its run, if there is one, with facts and steps.
+
+    `under_way` are steps that were sent and are not settled, `rest` those that are still to be done.
+    """
 
     vm_key: str
     accepted: AcceptedSpec | None
@@ -397,7 +408,7 @@ class Dossier:
     run: Run | None = None
     facts: RunFacts | None = None
     under_way: tuple[StepRow, ...] = ()
-    leg: tuple[StepRow, ...] = ()
+    rest: tuple[StepRow, ...] = ()
 
 
 def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dossier]:
@@ -406,7 +417,8 @@ def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dos
     runs = {x.vm_key: x for x in map(_run, connection.execute(r.select().where(chosen & r.c.state.not_in(ENDED))))}
     facts = _facts(connection, list(runs.values()))
     rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
-    for row in map(_step, connection.execute(s.select().where(s.c.run_id.in_(list(rows))).order_by(s.c.seq))):
+    undone = s.select().where(s.c.run_id.in_(list(rows)) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
+    for row in map(_step, connection.execute(undone)):
         rows[row.run_id].append(row)
     accepted = inventory.newest(connection, vm_keys)
     numbers = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(chosen).group_by(r.c.vm_key)
@@ -431,14 +443,15 @@ def _dossier(empty: Dossier, found: Run | None, facts: Mapping[str, RunFacts], r
     if found is None:
         return empty
     ours = rows[found.id]
-    newest = max((x.leg for x in ours if x.direction is found.direction), default=0)
+    pending = [x for x in ours if x.state is StepState.PENDING and x.direction is found.direction]
+    newest = max((x.leg for x in pending), default=0)
     return replace(
         empty,
         attempt=found.attempt,
         run=found,
         facts=facts[found.id],
         under_way=tuple(x for x in ours if x.state in UNDER_WAY),
-        leg=tuple(x for x in ours if x.leg == newest and x.direction is found.direction),
+        rest=tuple(x for x in pending if x.leg == newest),
     )
 
 
@@ -463,8 +476,7 @@ def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
 
 
 def _change(connection: sa.Connection, found: Run, **values: Any) -> Run:
-    done = connection.execute(r.update().where((r.c.id == found.id) & r.c.state.not_in(ENDED)).values(values))
-    if done.rowcount != 1:
+    if connection.execute(_UNFINISHED_RUN, {"of": found.id, **values}).rowcount != 1:
         raise LookupError(f"run {found.id} has ended already: nothing was written")
     return replace(found, **values)
 
@@ -472,25 +484,24 @@ def _change(connection: sa.Connection, found: Run, **values: Any) -> Run:
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-def add_leg(connection: sa.Connection, found: Run, planned: Sequence[Step], direction: Direction) -> None:
-    """Append the steps of a plan to the run as a new leg."""
+def add_leg(connection: sa.Connection, found: Run, planned: Sequence[Step], direction: Direction) -> tuple[StepRow, ...]:
+    """Append the steps of a plan to the run as a new leg; returns them."""
     last = connection.execute(sa.select(sa.func.max(s.c.seq), sa.func.max(s.c.leg)).where(s.c.run_id == found.id)).one()
-    rows = [
-        {
-            "run_id": found.id,
-            "seq": (last[0] or 0) + step.number,
-            "leg": (last[1] or 0) + 1,
-            "direction": direction,
-            "word": step.action.word,
-            "subject": step.action.subject,
-            "action": json.dumps(step.action.as_json(), sort_keys=True),
-            "state": StepState.PENDING,
-            "attempts": 0,
-        }
-        for step in planned
-    ]
+    rows = tuple(_fresh(found, step, (last[0] or 0) + step.number, (last[1] or 0) + 1, direction) for step in planned)
     if rows:
-        connection.execute(s.insert(), rows)
+        connection.execute(s.insert(), [_stored(row) for row in rows])
+    return rows
+
+
+def _fresh(found: Run, step: Step, seq: int, leg: int, direction: Direction) -> StepRow:
+    action = step.action
+    nothing = (None,) * 6
+    return StepRow(found.id, seq, leg, direction, action.word, action.subject, action, StepState.PENDING, 0, *nothing)
+
+
+def _stored(row: StepRow) -> dict[str, Any]:
+    columns = ("run_id", "seq", "leg", "direction", "word", "subject", "state", "attempts")
+    return {c: getattr(row, c) for c in columns} | {"action": json.dumps(row.action.as_json(), sort_keys=True)}
 
 
 def steps(connection: sa.Connection, found: Run, direction: Direction) -> tuple[StepRow, ...]:
@@ -540,8 +551,7 @@ def step_moved(
 def _move(connection: sa.Connection, row: StepRow, state: StepState, values: dict[str, Any]) -> StepRow:
     if (row.state, state) not in STEP_MOVES:
         raise IllegalMove(f"step {row.seq} ({row.word}) cannot go from {row.state} to {state}")
-    same = (s.c.run_id == row.run_id) & (s.c.seq == row.seq) & (s.c.state == row.state)
-    if connection.execute(s.update().where(same).values(values)).rowcount != 1:
+    if connection.execute(_STEP, {"of": row.run_id, "number": row.seq, "was": row.state, **values}).rowcount != 1:
         raise Fenced(f"step {row.seq} of {row.run_id} was moved by another process")
     return replace(row, **values)
 
@@ -550,7 +560,7 @@ def learn(connection: sa.Connection, found: Run, learned: Mapping[str, Any], now
     """Write facts that a step taught: columns of the run, placements, and rollback points by volume."""
     own = {k: v for k, v in learned.items() if k in _RUN_FACTS}
     if own:
-        connection.execute(r.update().where(r.c.id == found.id).values(own))
+        connection.execute(_RUN, {"of": found.id, **own})
     for placement in learned.get("placements", ()):
         _place(connection, found, placement)
     if "point" in learned:
@@ -598,7 +608,7 @@ def _change_point(connection: sa.Connection, found: Run, volume_id: str, **value
 def event(connection: sa.Connection, now: datetime, found: Run, seq: int | None, kind: str, text: str) -> None:
     """Append an event of a run."""
     values = {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:4000]}
-    connection.execute(tables.events.insert().values(values))
+    connection.execute(_EVENT, values)
 
 
 def note(connection: sa.Connection, now: datetime, vm_key: str, kind: str, text: str) -> None:
