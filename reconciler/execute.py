@@ -44,8 +44,6 @@ from reconciler.store.journal import Lease, Run, StepRow, StepState
 from reconciler.store.legacy import CONTEXT_RESERVED, Legacy
 
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
-GRACE = timedelta(seconds=30)
-BACKOFF = timedelta(seconds=5)
 BACKOFF_LONGEST = timedelta(minutes=2)
 DOUBLINGS = 6
 
@@ -133,7 +131,7 @@ class Executor:
 
     def _again(self, row: StepRow) -> datetime:
         doublings = min(max(0, row.attempts - 1), DOUBLINGS)
-        return self.clock.now() + min(BACKOFF * (1 << doublings), BACKOFF_LONGEST)
+        return self.clock.now() + min(self.limits.backoff * (1 << doublings), BACKOFF_LONGEST)
 
     # --- a step under way ---------------------------------------------------------------------------------------------
 
@@ -203,8 +201,9 @@ class Executor:
 
     def _vanished(self, row: StepRow, now: datetime) -> Outcome:
         """The cloud knows no such job: it never arrived, once a grace period is over in which it could be under way."""
-        if row.started_at is not None and now < row.started_at + GRACE:
-            return Outcome(Kind.WAIT, "not known to the cloud yet", until=row.started_at + GRACE)
+        grace = self.limits.grace
+        if row.started_at is not None and now < row.started_at + grace:
+            return Outcome(Kind.WAIT, "not known to the cloud yet", until=row.started_at + grace)
         if row.state is StepState.WAITING:
             return self._unseen(row, now, "the cloud has forgotten its job, and a look does not show its effect")
         return Outcome(Kind.RETRY, "it never arrived", until=now)

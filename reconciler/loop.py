@@ -120,7 +120,7 @@ class Engine:
         source = legacy.find(look.fleet.sources.values(), name=spec.vm.name, uuid=spec.vm.uuid, vcenter=spec.vm.vcenter)
         dossier = self.dossier(source.key)
         run, newest, world = dossier.run, dossier.accepted, self.world(source, look, dossier)
-        if not again and newest is not None and newest.digest == spec.digest and not newest.is_active:
+        if not again and newest is not None and newest.digest == spec.digest and newest.is_over:
             found = planner.plan(spec, GoalKind.PROTECTED, world)
             note = f"carried out before, {newest.state} {newest.ended_at:%Y-%m-%d %H:%M} UTC; --again runs it once more"
             return replace(found, warnings=(*found.warnings, note)) if isinstance(found, Plan) else found

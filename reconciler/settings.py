@@ -90,11 +90,16 @@ class Networks(_Section):
 
 
 class Limits(_Section):
-    """How much the engine does at once, how often it looks, and how often it tries."""
+    """How much the engine does at once, how often it looks, how often it tries, and how long in between.
+
+    `grace` is how long a call whose answer was lost may still be under way before it counts as never arrived.
+    """
 
     max_runs: int = Field(default=5, ge=1, le=10_000)
     poll: Duration = timedelta(seconds=2)
     lease: Duration = timedelta(seconds=60)
+    grace: Duration = timedelta(seconds=30)
+    backoff: Duration = timedelta(seconds=5)
     attempts: int = Field(default=4, ge=1, le=20)
     threads: int = Field(default=8, ge=1, le=64)
 

@@ -52,6 +52,11 @@ class AcceptedSpec:
         """Whether this is what is wanted now."""
         return self.state is SpecState.ACTIVE
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it had its turn; one that could not even begin (`failed`) had none, and may be wanted again."""
+        return self.state not in (SpecState.ACTIVE, SpecState.FAILED)
+
     @cached_property
     def spec(self) -> Spec:
         """The spec itself."""
@@ -72,9 +77,9 @@ class Accepted:
 
 
 def accept(connection: sa.Connection, plan: Plan, *, now: datetime, by: str, again: bool = False) -> Accepted:
-    """Take a plan's spec in. The newest spec of the VM with the same digest stays as it is, unless `again`."""
+    """Take a plan's spec in. One with the same digest that is active stays, and one that had its turn, unless `again`."""
     newest = of(connection, plan.vm_key)
-    if newest is not None and newest.digest == plan.spec.digest and not (again and not newest.is_active):
+    if newest is not None and newest.digest == plan.spec.digest and (newest.is_active or (newest.is_over and not again)):
         return Accepted(newest, new=False)
     superseded = {"state": SpecState.SUPERSEDED, "ended_at": now, "reason": "another spec was accepted"}
     still = (t.c.vm_key == plan.vm_key) & (t.c.state == SpecState.ACTIVE)
