@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 VERSION_TABLE = "fr_schema_version"
+LOCK, LOCK_SECONDS = "failover-upgrade", 60
 
 
 def config(connection: sa.Connection | None = None) -> Config:
@@ -32,8 +35,31 @@ def head() -> str | None:
 
 
 def upgrade(connection: sa.Connection) -> bool:
-    """Bring our tables to the newest version. Returns whether there was anything to do."""
-    if current(connection) == head():
-        return False
-    command.upgrade(config(connection), "head")
-    return True
+    """Bring our tables to the newest version. Returns whether there was anything to do.
+
+    Of several processes that try at once one works and the others find it done. Raises TimeoutError when it takes longer
+    than a minute.
+    """
+    with _alone(connection):
+        if current(connection) == head():
+            return False
+        command.upgrade(config(connection), "head")
+        return True
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Nobody else upgrades: on SQLite the transaction sees to it, on MariaDB, where DDL commits by itself, a lock."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    lock = {"name": f"{LOCK}-{connection.engine.url.database}"[:64], "seconds": LOCK_SECONDS}
+    if connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), lock).scalar() != 1:
+        raise TimeoutError(f"another process has been upgrading this database for {LOCK_SECONDS} seconds: try again")
+    try:
+        yield
+        # before the lock is gone the next one must be able to see the new version
+        connection.connection.commit()
+    finally:
+        # the lock belongs to the connection, which goes back to the pool: it would stay held
+        connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), lock)

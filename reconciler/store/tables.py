@@ -24,6 +24,9 @@ KEY = sa.String(255)
 UUID = sa.String(36)
 WORD = sa.String(32)
 BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+# exact comparison, whatever the database's default is; both names of the dialect are asked
+EXACT: dict[str, Any] = {f"{dialect}_{name}": value for dialect in ("mysql", "mariadb") for name, value in _OPTIONS.items()}
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
@@ -51,9 +54,12 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-specs = sa.Table(
+def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    return sa.Table(name, metadata, *columns, **EXACT)
+
+
+specs = _table(
     "fr_specs",
-    metadata,
     sa.Column("id", BIG, primary_key=True, autoincrement=True),
     sa.Column("vm_key", KEY, nullable=False, index=True),
     sa.Column("digest", sa.String(80), nullable=False, index=True),
@@ -68,9 +74,8 @@ specs = sa.Table(
     sa.Column("reason", sa.Text),
 )
 
-runs = sa.Table(
+runs = _table(
     "fr_runs",
-    metadata,
     sa.Column("id", KEY, primary_key=True),
     sa.Column("vm_key", KEY, nullable=False, index=True),
     sa.Column("vm_name", KEY, nullable=False),
@@ -88,7 +93,7 @@ runs = sa.Table(
     sa.Column("default_root_id", UUID),
     sa.Column("reserved", sa.Boolean(name="reserved"), nullable=False),
     sa.Column("start_sent", sa.Boolean(name="start_sent"), nullable=False),
-    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("progress", sa.Double, nullable=False),
     sa.Column("not_before", Moment),
     sa.Column("running_since", Moment),
     sa.Column("expires_at", Moment),
@@ -96,9 +101,8 @@ runs = sa.Table(
     sa.Column("finished_at", Moment),
 )
 
-steps = sa.Table(
+steps = _table(
     "fr_steps",
-    metadata,
     sa.Column("run_id", KEY, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("leg", sa.Integer, nullable=False),
@@ -116,9 +120,8 @@ steps = sa.Table(
     sa.Column("finished_at", Moment),
 )
 
-placements = sa.Table(
+placements = _table(
     "fr_placements",
-    metadata,
     sa.Column("run_id", KEY, primary_key=True),
     sa.Column("volume_id", UUID, primary_key=True),
     sa.Column("disk_key", KEY, nullable=False),
@@ -127,9 +130,8 @@ placements = sa.Table(
     sa.Column("guest_device", sa.Integer, nullable=False),
 )
 
-points = sa.Table(
+points = _table(
     "fr_points",
-    metadata,
     sa.Column("run_id", KEY, primary_key=True),
     sa.Column("volume_id", UUID, primary_key=True),
     sa.Column("name", KEY, nullable=False),
@@ -137,27 +139,24 @@ points = sa.Table(
     sa.Column("reverted_at", Moment),
 )
 
-dirty = sa.Table(
+dirty = _table(
     "fr_dirty",
-    metadata,
     sa.Column("volume_id", UUID, primary_key=True),
     sa.Column("vm_key", KEY, nullable=False, index=True),
     sa.Column("run_id", KEY, nullable=False),
     sa.Column("since", Moment, nullable=False),
 )
 
-leases = sa.Table(
+leases = _table(
     "fr_leases",
-    metadata,
     sa.Column("vm_key", KEY, primary_key=True),
     sa.Column("owner", KEY, nullable=False),
     sa.Column("fence", BIG, nullable=False),
     sa.Column("expires_at", Moment, nullable=False),
 )
 
-events = sa.Table(
+events = _table(
     "fr_events",
-    metadata,
     sa.Column("id", BIG, primary_key=True, autoincrement=True),
     sa.Column("at", Moment, nullable=False),
     sa.Column("vm_key", KEY, nullable=False, index=True),
