@@ -9,52 +9,24 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 
-from simulator import commands, faults, views, wire
+from simulator import commands, faults, housekeeping, settings, views, wire
 from simulator.clock import Clock
-from simulator.jobs import Effect, Jobs, Work
-from simulator.model import Account, Entity, Job, Network, Plain, Snapshot, Vm, VmSnapshot, Volume
+from simulator.jobs import Effect, Jobs, Phase, Work
+from simulator.model import Account, Entity, Event, Job, Network, Plain, Snapshot, Vm, VmSnapshot, Volume
 from simulator.refusals import Refused, refuse
 from simulator.registry import COMMANDS, Command
+from simulator.settings import wording_of
 from simulator.wire import Call, Reply
 
-SECONDS: Mapping[str, float] = {
-    "deployVirtualMachine": 4,
-    "startVirtualMachine": 20,
-    "stopVirtualMachine": 15,
-    "rebootVirtualMachine": 20,
-    "destroyVirtualMachine": 6,
-    "expungeVirtualMachine": 6,
-    "attachVolume": 4,
-    "detachVolume": 5,
-    "createVolume": 3,
-    "createSnapshot": 30,
-    "revertSnapshot": 30,
-    "deleteSnapshot": 4,
-    "createVMSnapshot": 6,
-    "revertToVMSnapshot": 6,
-    "deleteVMSnapshot": 6,
-    "createTags": 1,
-    "deleteTags": 1,
-}
-DEFAULT_SECONDS = 3.0
-DEFAULT_SETTINGS: Mapping[str, Any] = {
-    "kvm.snapshot.enabled": True,
-    "kvm.vmstoragesnapshot.enabled": True,
-    "allow.user.expunge.recover.vm": False,
-    "allow.user.expunge.recover.volume": True,
-    "allow.user.view.destroyed.vm": False,
-    "allow.user.force.stop.vm": True,
-    "enforce.post.requests.and.timestamps": False,
-}
 CUSTOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-E = TypeVar("E", bound=Entity)
-Kinds = {"VirtualMachine": Vm, "Volume": Volume, "Snapshot": Snapshot, "VMSnapshot": VmSnapshot, "Network": Network}
+DISABLED_JOBS = "Maintenance or Shutdown has been initiated on this management server. Can not accept new jobs"
+__all__ = ["Caller", "Cloud", "Received", "wording_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +42,11 @@ class Received:
 
 
 class Cloud:
-    """One simulated management server with its zone. All state is in plain attributes; nothing runs by itself."""
+    """One simulated management server with its zone. All state is in plain attributes; nothing runs by itself.
+
+    `hypervisor` is the label of hosts, pools and VMs. `obliging_hosts` answer every host command, even those that a KVM
+    host cannot obey (as the agent of CloudStack's own simulator does).
+    """
 
     def __init__(
         self,
@@ -81,35 +57,54 @@ class Cloud:
         seed: int = 0,
         durations: Mapping[str, float] | float | None = None,
         slots: int | None = None,
+        hypervisor: str = "KVM",
+        obliging_hosts: bool = False,
     ) -> None:
         self.clock, self.release, self.seed = clock, release, seed
         self.signing_clock = clock
+        self.hypervisor, self.obliging_hosts = hypervisor, obliging_hosts
         self.wording = wording or wording_of(release)
-        self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self.settings = {**_defaults(release), **(settings or {})}
         self.in_force = dict(self.settings)
         self.durations = _durations(durations)
         self.jobs = Jobs(slots)
         self.accounts: dict[str, Account] = {}
         self.vms: dict[str, Vm] = {}
+        self.system_vms: dict[str, Vm] = {}
         self.volumes: dict[str, Volume] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.vm_snapshots: dict[str, VmSnapshot] = {}
         self.networks: dict[str, Network] = {}
         self.plain: dict[str, dict[str, Plain]] = {}
+        self.lists: dict[str, list[dict[str, Any]]] = {}
+        self.addresses: dict[str, Plain] = {}
+        self.events: list[Event] = []
         self.faults = faults.Faults(self)
         self.calls: Counter[str] = Counter()
         self.trace: list[Received] = []
         self.maintenance = False
+        self.max_data_disks = 32
         self._numbers: Counter[str] = Counter()
         self._by_key: dict[str, Account] = {}
+        self._recent: dict[str, deque[datetime]] = defaultdict(deque)
+        self.jobs.threshold = 60.0 * float(self.settings["job.cancel.threshold.minutes"])
+        housekeeping.begin(self)
+
+    def now(self) -> datetime:
+        """The moment that is being worked on: that of an event while it happens, else the clock's."""
+        return self.jobs.moment or self.clock.now()
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
     def call(self, params: Mapping[str, str], method: str = "POST") -> Reply:
         """Answer one signed request. Never raises for anything the caller did."""
-        name = next((v for k, v in params.items() if k.lower() == "command"), None)
-        key = next((v for k, v in params.items() if k.lower() == "apikey"), "")
-        account = self._by_key.get(key)
+        lowered = {k.lower(): v for k, v in params.items()}
+        reply = self._authenticated(params, lowered, method)
+        return reply if lowered.get("response", "").lower() == "json" else wire.as_xml(reply, self.release)
+
+    def _authenticated(self, params: Mapping[str, str], lowered: Mapping[str, str], method: str) -> Reply:
+        name = lowered.get("command")
+        account = self._by_key.get(lowered.get("apikey", ""))
         self.jobs.run(self.clock.now())
         if account is None or not account.enabled or not self._signed(params, account):
             return self._noted("", name, params, wire.unauthorised(name, name in COMMANDS))
@@ -125,7 +120,8 @@ class Cloud:
     def _signed(self, params: Mapping[str, str], account: Account) -> bool:
         enforce = bool(self.settings["enforce.post.requests.and.timestamps"])
         given = next((v for k, v in params.items() if k.lower() == "signature"), "")
-        lapsed = wire.expired(params, self.signing_clock.now(), enforce)
+        name = next((v for k, v in params.items() if k.lower() == "command"), None)
+        lapsed = wire.expired(params, self.signing_clock.now() + self.faults.clock_ahead(name), enforce)
         return not lapsed and wire.signature(params, account.secret_key) == given
 
     @staticmethod
@@ -133,32 +129,48 @@ class Cloud:
         return method.upper() != "POST" and name is not None and not wire.READING.fullmatch(name)
 
     def _answered(self, account: Account, name: str | None, params: Mapping[str, str]) -> Reply:
-        known = COMMANDS.get(name or "")
-        if known is None or name is None:
+        if name is None or (name not in COMMANDS and name not in commands.ELSEWHERE):
             return self._noted(account.name, name, params, wire.unauthorised(name, False))
-        call = Call(name, account, {k.lower(): v for k, v in params.items()})
+        call = Call(name, account, {k.lower(): v for k, v in params.items()}, given=params)
         try:
-            self.faults.before(call)
-            content = self._run(known, call)
-            self.jobs.run(self.clock.now())
-            reply = wire.answer(f"{name.lower()}response", content)
-            self.faults.after(call, content)
+            reply = self.faults.before(call) or self._performed(call)
         except Refused as fault:
             reply = wire.refused(name, fault, account.is_root)
-        return self._noted(account.name, name, params, reply)
+        return self.faults.after(call, self._noted(account.name, name, params, reply))
 
-    def _run(self, known: Command, call: Call) -> Mapping[str, Any]:
-        if call.account.role not in known.roles:
-            text = f"The API [{call.command}] does not exist or is not available for the account for user id [{call.account.user_id}]."
-            raise Refused(432, text, 9999)
-        if known.asynchronous and self.maintenance:
+    def _performed(self, call: Call) -> Reply:
+        known = COMMANDS.get(call.command)
+        self._throttle(call.account)
+        content = self._run(known, call)
+        self.jobs.run(self.clock.now())
+        if known is not None and known.reads:
+            content = self.faults.content(call, content, lambda: known.handler(self, call))
+        return wire.answer(known.envelope if known else "", content)
+
+    def _run(self, known: Command | None, call: Call) -> Mapping[str, Any]:
+        if known is None or call.account.role not in known.roles:
+            raise refuse("CS-WIR-02", command=call.command, user=call.account.user_id)
+        if known.asynchronous and self.maintenance and settings.numbers(self.release) >= (4, 21):
             raise refuse("CS-JOB-17")
         if known.name.startswith("list"):
             wire.check_page(call)
-        wire.resolve(call, known.params, self.find, known.reads)
+        wire.resolve(call, known.params, self.find, known.reads, self.may_act_on)
         if known.asynchronous and not known.creates:
             self._check_custom_job(call)
         return known.handler(self, call)
+
+    def _throttle(self, account: Account) -> None:
+        """CS-WIR-13: so many calls an interval and account, root administrators exempt."""
+        if not self.settings["api.throttling.enabled"] or account.is_root:
+            return
+        now, recent = self.clock.now(), self._recent[account.id]
+        window = timedelta(seconds=float(self.settings["api.throttling.interval"]))
+        while recent and recent[0] <= now - window:
+            recent.popleft()
+        if len(recent) >= int(self.settings["api.throttling.max"]):
+            left = (recent[0] + window - now) / timedelta(milliseconds=1)
+            raise refuse("CS-WIR-13", n=round(left))
+        recent.append(now)
 
     def _noted(self, account: str, name: str | None, params: Mapping[str, str], reply: Reply) -> Reply:
         self.calls[name or ""] += 1
@@ -176,24 +188,33 @@ class Cloud:
         *,
         check: Callable[[], None] | None = None,
         begin: Callable[[], None] | None = None,
+        phases: Sequence[Phase] = (),
+        host: str = "",
         queue: str | None = None,
         instance: tuple[str, str | None] = ("None", None),
         entity: str | None = None,
     ) -> dict[str, Any]:
-        """Turn a call into a job. `check` is what the job thread looks at first, before it waits for its turn."""
+        """Turn a call into a job. `check` is what the job thread looks at first, before it waits for its turn.
+
+        `host` names what a host has to do for it: its faults make the work slower. `phases` come between `begin` and
+        `finish`, each a host's work with what is done when it is over.
+        """
         if entity is not None:
             self._check_custom_job(call)
-        known = COMMANDS[call.command]
-        now = self.clock.now()
-        java = known.java + ("ByAdmin" if call.account.is_root and "vm." in known.java else "")
+            self._check_shutdown()
+        now = self.now()
+        java = COMMANDS[call.command].java_for(call.account.is_root)
         job_id = call.raw.get("customjobid") or self.new_id()
         job = Job(job_id, self.number("Job"), call.account.name, call.command, java, now, *instance)
         fault = _failing(check)
-        seconds = 0.0 if fault else self.durations.get(call.command, DEFAULT_SECONDS)
-        work = Work(job, seconds, finish, begin, queue)
         if fault is not None:
             work = Work(job, 0.0, _raising(fault))
+        else:
+            seconds = self.durations.get(call.command, settings.DEFAULT_SECONDS)
+            work = Work(job, seconds, finish, begin, queue, tuple(phases), lambda: self.faults.host_seconds(host))
         self.jobs.submit(self.faults.shaped(call, work), now)
+        expiry = timedelta(minutes=float(self.settings["job.expire.minutes"]))
+        self.jobs.at(now + expiry, lambda _: self.jobs.purge(job.id))
         return {"jobid": job.id} if entity is None else {"id": entity, "jobid": job.id}
 
     def _check_custom_job(self, call: Call) -> None:
@@ -206,6 +227,11 @@ class Cloud:
         taken = self.jobs.rows.get(wanted)
         if taken is not None:
             raise refuse("CS-JOB-10" if taken.status == 0 else "CS-JOB-11", id=wanted)
+
+    def _check_shutdown(self) -> None:
+        """CS-JOB-17 of older releases: said only when the job is taken, after the entity was made."""
+        if self.maintenance:
+            raise refuse("CS-JOB-17b")
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -227,15 +253,21 @@ class Cloud:
             "Snapshot": self.snapshots,
             "VMSnapshot": self.vm_snapshots,
             "Network": self.networks,
+            "IpAddress": self.addresses,
         }
         return tables.get(kind) or self.plain.get(kind, {})
 
-    def find(self, kind: str, text: str) -> Entity | None:
-        """A row by uuid, or by internal number (CS-WIR-18); removed rows too."""
+    def find(self, kind: str, text: str) -> Any:
+        """A row by uuid, or by internal number (CS-WIR-18); removed rows and system VMs too."""
+        if kind == "Nic":
+            return next((card for vm in self.vms.values() for card in vm.nics if text in (card.id, str(card.n))), None)
+        if kind == "Job":
+            return self.jobs.rows.get(text)
         rows = self.table(kind)
         found = rows.get(text.lower()) or rows.get(text)
+        everything = [*rows.values(), *(self.system_vms.values() if kind == "VirtualMachine" else ())]
         if found is None and text.isdigit():
-            found = next((row for row in rows.values() if row.n == int(text)), None)
+            found = next((row for row in everything if row.n == int(text)), None)
         return found
 
     def add_account(self, account: Account) -> None:
@@ -243,26 +275,70 @@ class Cloud:
         self.accounts[account.name] = account
         self._by_key[account.api_key] = account
 
+    def rows_of(self, kind: str) -> list[Plain]:
+        """The plain rows of a kind that are not removed."""
+        return [row for row in self.plain.get(kind, {}).values() if not row.removed]
+
     def attached(self, vm: Vm) -> list[Volume]:
         """The volumes on a VM, by device."""
-        found = [v for v in self.volumes.values() if v.vm == vm.id and not v.removed]
+        hung = (self.volumes[i] for i in vm.disks)
+        found = [v for v in hung if v.vm == vm.id and not v.removed]
         return sorted(found, key=lambda v: v.device if v.device is not None else -1)
+
+    def hang(self, volume: Volume, vm: Vm, device: int) -> None:
+        """A volume hangs on a VM; what sits at device 0 is its root."""
+        volume.vm, volume.vm_n, volume.device = vm.id, vm.n, device
+        volume.kind = "ROOT" if device == 0 else "DATADISK"
+        vm.disks.add(volume.id)
+
+    def take_off(self, volume: Volume) -> None:
+        """A volume hangs on nothing any more; whatever it was, it is a data disk now (CS-DET-10)."""
+        vm = self.vms.get(volume.vm or "")
+        if vm is not None:
+            vm.disks.discard(volume.id)
+        volume.vm, volume.vm_n, volume.device, volume.attached, volume.counted = None, None, None, None, False
+        volume.kind = "DATADISK"
 
     def snapshot_rows(self, vm: Vm) -> list[VmSnapshot]:
         """Every VM-snapshot row of a VM that is not removed, in every state."""
         return [s for s in self.vm_snapshots.values() if s.vm == vm.id and not s.removed]
+
+    def snapshots_of(self, volume: Volume) -> list[Snapshot]:
+        """The snapshots of a volume that exist or are being made."""
+        return [s for s in self.snapshots.values() if s.volume == volume.id and not s.removed and s.state != "Destroyed"]
+
+    def may_act_on(self, account: Account, entity: Entity) -> bool:
+        """Whether an account may work with a row: its own, its domain's, or everything."""
+        if account.is_root or entity.account == account.name:
+            return True
+        owner = self.accounts.get(entity.account)
+        return account.role == "domainadmin" and owner is not None and owner.domain_id == account.domain_id
+
+    def note(
+        self, account: Account, kind: str, state: str, text: str, entity: Entity | None = None, level: str = "INFO"
+    ) -> None:
+        """Write an event."""
+        entity_id = entity.id if entity else None
+        self.events.append(
+            Event(
+                self.new_id(), self.number("Event"), account.name, self.now(), False, {}, kind, state, text, level, entity_id
+            )
+        )
 
     # --- content ------------------------------------------------------------------------------------------------------
 
     def fingerprint(self, volume_id: str) -> str:
         """What is on a volume, as a fingerprint; a running guest keeps writing while time passes."""
         self.jobs.run(self.clock.now())
-        volume = self.volumes[volume_id]
+        return self.content_of(self.volumes[volume_id])
+
+    def content_of(self, volume: Volume) -> str:
+        """What a host would copy of this volume now."""
         vm = self.vms.get(volume.vm or "")
         if vm is not None and vm.state == "Running" and volume.state == "Ready" and vm.written_until is not None:
-            if vm.written_until != self.clock.now():
-                self.write(vm, f"until {self.clock.now().isoformat()}")
-            vm.written_until = self.clock.now()
+            if vm.written_until != self.now():
+                self.write(vm, f"until {self.now().isoformat()}")
+            vm.written_until = self.now()
         return volume.content
 
     def guest_writes(self, vm_id: str, what: str = "guest") -> None:
@@ -282,14 +358,23 @@ class Cloud:
         return views.truth(self)
 
     def configure(self, name: str, value: Any) -> None:
-        """Change a setting; `kvm.snapshot.enabled` has no effect before a restart (CS-SNP-14)."""
+        """Change a setting; those that are not dynamic have no effect before a restart (CS-SNP-14)."""
         self.settings[name] = value
-        if name != "kvm.snapshot.enabled":
+        if name not in settings.NOT_DYNAMIC:
             self.in_force[name] = value
 
     def restart(self) -> None:
         """CS-JOB-12: the management server is killed and started again."""
-        commands.restart(self)
+        housekeeping.restart(self)
+
+    def power_off(self, vm_id: str) -> None:
+        """The guest turns itself off: the VM is found Stopped, without any job."""
+        if self.vms[vm_id].state == "Running":
+            commands.vms.halt(self, self.vms[vm_id])
+
+    def expunge(self, vm: Vm) -> None:
+        """Remove a destroyed VM for good, as the server's own thread does."""
+        commands.vms.expunged(self, vm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,16 +391,14 @@ class Caller:
         return self.cloud._answered(self.account, command, {"command": command, **text})
 
 
-def wording_of(release: str) -> str:
-    """Which wording generation a release speaks: 4.20.3 and 4.22.1 on say Instance (W2)."""
-    major = tuple(int(part) for part in release.split(".")[:3])
-    return "W2" if major >= (4, 22, 1) or (4, 20, 3) <= major < (4, 21, 0) else "W1"
+def _defaults(release: str) -> dict[str, Any]:
+    return settings.defaults(release)
 
 
 def _durations(given: Mapping[str, float] | float | None) -> dict[str, float]:
     if isinstance(given, int | float):
         return dict.fromkeys(COMMANDS, float(given))
-    return {**SECONDS, **(given or {})}
+    return {**settings.SECONDS, **(given or {})}
 
 
 def _failing(check: Callable[[], None] | None) -> Refused | None:

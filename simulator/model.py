@@ -11,7 +11,7 @@ GIB = 1024**3
 
 @dataclass
 class Account:
-    """An account with its one user. `role` is `admin`, `user` or `viewer`; limits are counts (or GiB) by type."""
+    """An account with its one user. `role` is `admin`, `domainadmin`, `user` or `viewer`; limits by type, storage in GiB."""
 
     id: str
     n: int
@@ -21,8 +21,20 @@ class Account:
     api_key: str
     secret_key: str
     domain_id: str
-    enabled: bool = True
+    state: str = "enabled"
+    user_state: str = "enabled"
+    domain: str = "ROOT"
     limits: dict[str, int] = field(default_factory=dict)
+    created: datetime | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether its user may call at all (CS-WIR-01)."""
+        return self.state == self.user_state == "enabled"
+
+    def told(self) -> str:
+        """The account as texts of the server name it."""
+        return f'Account [{{"accountName":"{self.name}","id":{self.n},"uuid":"{self.id}"}}]'
 
     @property
     def is_root(self) -> bool:
@@ -54,6 +66,7 @@ class Nic:
     is_default: bool
     device: int
     removed: bool = False
+    vlan: bool = False
 
 
 @dataclass
@@ -76,11 +89,31 @@ class Vm(Entity):
     backups: bool = False
     running_since: datetime | None = None
     written_until: datetime | None = None
+    owner_n: int = 2
+    speed: int = 1000
+    host: str | None = None
+    last_host: str | None = None
+    guest_agent: bool = False
+    hypervisor: str = "KVM"
+    user_data: str | None = None
+    dynamic: bool = False
+    groups: list[str] = field(default_factory=list)
+    disks: set[str] = field(default_factory=set)
 
     @property
     def instance(self) -> str:
         """The internal instance name."""
-        return f"i-2-{self.n}-VM"
+        return f"i-{self.owner_n}-{self.n}-VM"
+
+    @property
+    def is_wiped(self) -> bool:
+        """Whether cleanupdetails took the sizes of a custom offering away (CS-UPD-04)."""
+        return self.cpus == 0
+
+    def told(self) -> str:
+        """The VM as texts of the server name it."""
+        plain = f'"id":{self.n},"instanceName":"{self.instance}","state":"{self.state}","type":"User","uuid":"{self.id}"'
+        return f"VM instance {{{plain}}}"
 
 
 @dataclass
@@ -102,6 +135,17 @@ class Volume(Entity):
     path: str | None = None
     protected: bool = False
     content: str = "blank"
+    format: str = "QCOW2"
+    vm_n: int | None = None
+    counted: bool = False
+    details: dict[str, str] = field(default_factory=dict)
+
+    def told(self) -> str:
+        """The volume as texts of the server name it."""
+        on = "null" if self.vm_n is None else self.vm_n
+        return (
+            f'Volume {{"id":{self.n},"instanceId":{on},"name":"{self.name}","uuid":"{self.id}","volumeType":"{self.kind}"}}'
+        )
 
 
 @dataclass
@@ -114,11 +158,23 @@ class Snapshot(Entity):
     content: str = ""
     size: int = 0
     kind: str = "MANUAL"
+    volume_n: int = 0
+    of_kind: str = "DATADISK"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is still being made."""
+        return self.state in ("Allocated", "Creating", "CreatedOnPrimary", "BackingUp")
+
+    def told(self) -> str:
+        """The snapshot as texts of the server name it."""
+        plain = f'"id":{self.n},"name":"{self.name}","state":"{self.state}","uuid":"{self.id}","version":"2.2","volumeId":{self.volume_n}'
+        return f"Snapshot {{{plain}}}"
 
 
 @dataclass
 class VmSnapshot(Entity):
-    """A snapshot of a whole VM: `contents` maps its volumes to their fingerprints at that moment."""
+    """A snapshot of a whole VM: what its volumes held, how big they were, under which paths; its offering and size."""
 
     name: str = ""
     display_name: str = ""
@@ -126,9 +182,23 @@ class VmSnapshot(Entity):
     vm: str = ""
     state: str = "Allocated"
     kind: str = "Disk"
-    current: bool = False
+    current: bool | None = None
     parent: str | None = None
     contents: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    machine: tuple[str | None, int, int] = (None, 1, 512)
+    on_files: bool = False
+    vm_n: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a task is under way or stuck, which blocks other tasks on that VM."""
+        return self.state in ("Allocated", "Creating", "Reverting", "Expunging")
+
+    def told(self) -> str:
+        """The row as texts of the server name it."""
+        return f'VMSnapshot {{"id":{self.n},"name":"{self.name}","uuid":"{self.id}","vmId":{self.vm_n}}}'
 
 
 @dataclass
@@ -140,6 +210,8 @@ class Network(Entity):
     state: str = "Implemented"
     zone: str = ""
     domain: str = "cs1cloud.internal"
+    fields: dict[str, Any] = field(default_factory=dict)
+    vlan: int | None = None
 
     @property
     def has_services(self) -> bool:
@@ -153,6 +225,17 @@ class Plain(Entity):
 
     name: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Event(Entity):
+    """Something that was written down: of which `kind`, in which `state`, about which row."""
+
+    kind: str = ""
+    state: str = "Completed"
+    text: str = ""
+    level: str = "INFO"
+    entity: str | None = None
 
 
 @dataclass

@@ -36,6 +36,10 @@ class Row:
 
 
 ROWS: Mapping[str, Row] = {
+    "CS-WIR-02": Row(
+        432, "The API [{command}] does not exist or is not available for the account for user id [{user}].", cs=API
+    ),
+    "CS-WIR-13": Row(429, "The given user has reached his/her account api limit, please retry after [{n}] ms.", cs=API),
     "CS-WIR-18": Row(431, "Unable to find UUID for id [{n}] of type [{kind}]"),
     "CS-WIR-27": Row(531, PERMISSION, cs=DENIED),
     "CS-WIR-28": Row(530, PERMISSION, cs=API),
@@ -50,6 +54,7 @@ ROWS: Mapping[str, Row] = {
     "CS-JOB-17": Row(
         503, "Maintenance or Shutdown has been initiated on this management server. Can not accept new jobs", cs=API
     ),
+    "CS-JOB-17b": Row(530, "A shutdown has been triggered. Can not accept new jobs", cs=RUNTIME, masked=True),
     "CS-DEP-01": Row(
         530,
         "Please provide only one of the following parameters - template ID, volume ID or snapshot ID",
@@ -74,6 +79,11 @@ ROWS: Mapping[str, Row] = {
         431,
         "Unable to deploy VM as UserData is provided while deploying the VM, but there is no support for UserData service in the default network {network}/{id}.",
     ),
+    "CS-DEP-07c": Row(
+        431,
+        "Unable to deploy VM as SSH key is provided while deploying the VM, but there is no support for UserData service in the default network {network}",
+    ),
+    "CS-DEP-12": Row(534, "There are no available pools in the UP state for vm deployment", cs=RUNTIME, masked=True),
     "CS-DEP-08": Row(431, "Need to specify custom parameter values cpu, cpu speed and memory when using custom offering"),
     "CS-DEP-08b": Row(431, "Invalid {what} value, specify a value between {low} and {high}"),
     "CS-DEP-08c": Row(431, "cpuNumber or cpuSpeed or memory should not be specified for static service offering"),
@@ -93,20 +103,32 @@ ROWS: Mapping[str, Row] = {
     "CS-STA-02": Row(530, 'Unable to orchestrate the start of VM instance {{"instanceName":"{instance}","uuid":"{id}"}}.'),
     "CS-STA-03": Row(530, "Unable to create deployment, no usable volumes found for the VM: {id}"),
     "CS-STA-04": Row(530, "Unable to deploy VM [{id}] because the ROOT volume is missing."),
-    "CS-STA-05": Row(
-        533,
-        'No destination found for a deployment for VM instance {{"id":{n},"instanceName":"{instance}","state":"Stopped","type":"User","uuid":"{id}"}}',
-    ),
+    "CS-STA-05": Row(533, "No destination found for a deployment for {vm}"),
     "CS-STA-05b": Row(530, "Unable to start a VM [{id}] due to insufficient capacity."),
-    "CS-STP-02": Row(
-        530,
-        'Unable to stop VM instance {{"id":{n},"instanceName":"{instance}","state":"Running","type":"User","uuid":"{id}"}}',
+    "CS-STA-05c": Row(
+        530, "Unable to start a VM [{id}] due to [Unable to create a deployment for {vm} after {n} attempts]."
     ),
+    "CS-STA-06": Row(530, "Template for the VM instance can not be found, VM instance configuration needs to be updated"),
+    "CS-STP-02": Row(530, "Unable to stop {vm}"),
     "CS-STP-03": Row(530, "Account does not have the permission to force stop the vm."),
     "CS-STP-04": Row(
         530, "Unable to stop the VM due to Simulated failure", "Unable to stop the Instance due to Simulated failure"
     ),
-    "CS-REB-01": Row(431, "The Instance {id} ({name}) is not running, unable to reboot it"),
+    "CS-REB-01": Row(
+        431,
+        "The virtual machine {id} ({name}) is not running, unable to reboot it",
+        "The Instance {id} ({name}) is not running, unable to reboot it",
+    ),
+    "CS-UPD-04": Row(
+        530,
+        'Cannot invoke "java.lang.Integer.intValue()" because the return value of "com.cloud.offering.ServiceOffering.getCpu()" is null',
+        cs=API,
+        masked=True,
+    ),
+    "CS-DES-01b": Row(
+        530, "Parameter expunge can be passed by Admin only. Or when the allow.user.expunge.recover.vm key is set."
+    ),
+    "CS-DES-07": Row(530, "Failed to destroy vm with specified vmId"),
     "CS-DES-01": Row(530, "Account does not have permission for expunging."),
     "CS-DES-03": Row(431, "Instance [id = {id}, name = {instance}] has delete protection enabled and cannot be deleted."),
     "CS-DES-04": Row(
@@ -122,12 +144,48 @@ ROWS: Mapping[str, Row] = {
     "CS-REC-02": Row(
         531, "Recovering a vm can only be done by an Admin. Or when the allow.user.expunge.recover.vm key is set.", cs=DENIED
     ),
+    "CS-NIC-01": Row(
+        431, "NIC cannot be {what} VM with VM Snapshots", "NIC cannot be {what} Instance with Instance Snapshots"
+    ),
+    "CS-NIC-02": Row(530, "A NIC already exists for VM:{instance} in network: {network}"),
+    "CS-NIC-03": Row(
+        431,
+        "Unable to remove nic from {vm} in {network}, nic is default.",
+        "Unable to remove NIC from {vm} in {network}, NIC is default.",
+    ),
+    "CS-NIC-04": Row(
+        530,
+        "refusing to set default nic because chosen nic is already the default",
+        "refusing to set default NIC because chosen NIC is already the default",
+    ),
+    "CS-NIC-05": Row(530, "A NIC with this MAC address exists for network: {network}"),
     "CS-VOL-01": Row(431, "At least one of disk Offering ID or snapshot ID must be passed whilst creating volume"),
     "CS-VOL-02": Row(431, "This disk offering requires a custom size specified"),
     "CS-VOL-02b": Row(431, "This disk offering does not allow custom size"),
     "CS-VOL-02c": Row(431, "Disk size must be larger than 0"),
     "CS-VOL-02d": Row(
         431, "Disk Offering ID cannot be passed whilst creating volume from snapshot other than ROOT disk snapshots"
+    ),
+    "CS-VOL-07": Row(432, "The volume is attached to a VM with memory&disk VM snapshots; therefore, it cannot be resized."),
+    "CS-VOL-07b": Row(
+        431,
+        "A volume that is attached to a VM with any VM snapshots cannot be resized.",
+        "A volume that is attached to a Instance with any Instance Snapshots cannot be resized.",
+    ),
+    "CS-VOL-09": Row(432, "Unable to shrink volumes of type QCOW2"),
+    "CS-VOL-09b": Row(530, "Failed to resize volume operation of volume UUID: [{id}] due to - Failed to resize"),
+    "CS-VOL-09c": Row(
+        530, "There is/are unbacked up snapshot(s) on this volume, resize volume is not permitted, please try again later."
+    ),
+    "CS-VOL-11": Row(
+        431,
+        "Volume cannot be migrated, please remove all VM snapshots for VM to which this volume is attached",
+        "Volume cannot be migrated, please remove all Instance Snapshots for Instance to which this volume is attached",
+    ),
+    "CS-VOL-10": Row(
+        531,
+        'Cannot perform this operation, Zone: Zone {{"id": "{n}", "name": "{name}", "uuid": "{id}"}} is currently disabled',
+        cs=DENIED,
     ),
     "CS-VOL-03": Row(431, "Snapshot {id} is not in BackedUp state yet and can't be used for volume creation"),
     "CS-ATT-00": Row(431, "Please specify a volume with the valid type: ROOT or DATADISK"),
@@ -148,12 +206,13 @@ ROWS: Mapping[str, Row] = {
         "Unable to attach volume to Instance {instance}/{id}, please specify an Instance that does not have Instance Snapshots",
     ),
     "CS-ATT-11": Row(431, "Unable to attach volume, please specify a VM that does not have any backups"),
-    "CS-ATT-12": Row(431, "Can't attach a volume created by: {value} to a KVM vm"),
+    "CS-ATT-12": Row(431, "Can't attach a volume created by: {value} to a {mine} vm"),
     "CS-ATT-13": Row(530, "deviceId should be 0,1,2,4-{n}"),
     "CS-ATT-14": Row(530, "deviceId {n} is used by vol {volume} on vm {vm}"),
     "CS-ATT-19": Row(530, "This volume is already attached to a VM."),
     "CS-ATT-20": Row(530, "Failed to attach volume {volume} to VM {vm}; Simulated failure"),
     "CS-ATT-22": Row(530, "Volume: {volume} is in {value}. It should be in Ready or Allocated state"),
+    "CS-ATT-21": Row(530, "Entity {vm} and entity {volume} belong to different accounts"),
     "CS-DET-01": Row(431, "Please provide either a volume id, or a tuple(device id, instance id)"),
     "CS-DET-02": Row(431, "The specified volume is not attached to a VM."),
     "CS-DET-03": Row(431, "Please specify a VM that is either running or stopped."),
@@ -173,6 +232,124 @@ ROWS: Mapping[str, Row] = {
     "CS-DEL-02": Row(431, "There are snapshot operations in progress on the volume, unable to delete it"),
     "CS-DEL-03": Row(431, "Volume [id = {id}, name = {name}] has delete protection enabled and cannot be deleted."),
     "CS-DEL-06": Row(530, "Volume is Attaching", cs=RUNTIME, masked=True),
+    "CS-VSC-02": Row(431, "KVM VM does not allow to take a disk-only snapshot when VM is in running state"),
+    "CS-VSC-02b": Row(530, "We only support create vm snapshots from vm with QCOW2 image", cs=RUNTIME),
+    "CS-VSC-03": Row(
+        431,
+        "Creating vm snapshot failed due to VM:{n} is not in the running or Stopped state",
+        "Creating Instance Snapshot failed because Instance:{n} is not in Running or Stopped state",
+    ),
+    "CS-VSC-04": Row(
+        431,
+        "Can not snapshot memory when VM is not in Running state",
+        "Can not Snapshot memory when the Instance is not in Running state",
+    ),
+    "CS-VSC-05": Row(
+        530,
+        "Unable to find root volume for the user vm:{id}",
+        "Unable to find root volume for the user Instance:{id}",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-06": Row(
+        530,
+        "No strategy was able to handle requested snapshot for VM [{id}].",
+        "No strategy was able to handle requested snapshot for Instance [{id}].",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-06b": Row(
+        530,
+        "Creating a snapshot of a running KVM instance without memory is not supported",
+        "Creating a Snapshot of a running KVM Instance without memory is not supported",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-06c": Row(
+        530,
+        "KVM does not support the type of snapshot requested",
+        "KVM does not support the type of Snapshot requested",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-07": Row(
+        530,
+        "Creating vm snapshot failed due to a VM can just have : {n} VM snapshots. Please delete old ones",
+        "Creating Instance Snapshot failed due to a Instance can just have : {n} Instance Snapshots. Please delete old ones",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-08": Row(
+        530,
+        "There is other active volume snapshot tasks on the instance to which the volume is attached, please try again later.",
+        "There are other active volume Snapshot tasks on the Instance to which the volume is attached, please try again later.",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-09": Row(
+        530,
+        "There is other active vm snapshot tasks on the instance, please try again later",
+        "There are other active Instance Snapshot tasks on the Instance, please try again later",
+        cs=RUNTIME,
+    ),
+    "CS-VSC-11": Row(
+        530,
+        "Creating VM snapshot: {name} failed due to  Create VM snapshot failed due to org.libvirt.LibvirtException: Domain not found: "
+        "no domain with matching name '{instance}'",
+    ),
+    "CS-VSC-13": Row(
+        530,
+        "Could not freeze VM.Failed to freeze VM - {instance} due to Domain not found: no domain with matching name '{instance}'",
+        "Could not freeze Instance.Failed to freeze VM - {instance} due to Domain not found: no domain with matching name '{instance}'",
+    ),
+    "CS-VSC-14": Row(
+        530,
+        'Cannot invoke "org.apache.cloudstack.storage.datastore.db.StoragePoolVO.getPoolType()" because "storagePoolVO" is null',
+        cs=API,
+        masked=True,
+    ),
+    "CS-VSC-16": Row(
+        530,
+        "Cannot create a disk-only snapshot for stopped UEFI VM [{id}] on host [1] because the active NVRAM state is expected on last host [null]. "
+        "Make the last host available or start the VM on a UEFI-capable KVM host before retrying.",
+    ),
+    "CS-VSR-01": Row(
+        431,
+        "VM Snapshot revert not allowed. This will result in VM state change. You can revert running VM to disk and memory type snapshot and stopped VM "
+        "to disk type snapshot",
+        "Reverting to the Instance Snapshot is not allowed for running Instances as this would result in an Instance state change. For running Instances "
+        "only Snapshots with memory can be reverted. In order to revert to a Snapshot without memory you need to first stop the Instance.",
+    ),
+    "CS-VSR-01b": Row(
+        431,
+        "VM Snapshot revert not allowed. This will result in VM state change. You can revert running VM to disk and memory type snapshot and stopped VM "
+        "to disk type snapshot",
+        "Reverting to the Instance Snapshot is not allowed for stopped Instances when the Snapshot contains memory as this would result in an Instance "
+        "state change. In order to revert to a Snapshot with memory you need to first start the Instance.",
+    ),
+    "CS-VSR-02": Row(
+        431,
+        "VM Snapshot reverting failed due to vm snapshot is not in the state of Created.",
+        "Instance Snapshot reverting failed because the Instance Snapshot is not in Created state.",
+    ),
+    "CS-VSR-02b": Row(
+        431,
+        "VM Snapshot reverting failed due to vm is not in the state of Running or Stopped.",
+        "Instance Snapshot reverting failed because the Instance is not in Running or Stopped state.",
+    ),
+    "CS-VSR-03": Row(
+        431,
+        "There is other active vm snapshot tasks on the instance, please try again later",
+        "There are other active Instance Snapshot tasks on the Instance, please try again later",
+    ),
+    "CS-VSR-03b": Row(
+        431,
+        "There is other active vm snapshot tasks on the instance, please try again later",
+        "There is other active Instance Snapshot tasks on the Instance, please try again later",
+    ),
+    "CS-VSR-05": Row(530, "Error reverting VM snapshot [{id}]."),
+    "CS-VSR-05b": Row(530, "Unable to revert VM {instance} to snapshot {name}."),
+    "CS-VSD-01": Row(
+        431,
+        "Can't delete the vm snapshotshot {row} due to it is not in Created or Error, or Expunging State",
+        "Can't delete the Instance Snapshotshot {row} due to it is not in Created or Error, or Expunging State",
+    ),
+    "CS-VSD-03": Row(530, "Failed to delete vm snapshot", "Failed to delete Instance Snapshot"),
+    "CS-DEL-05": Row(431, "The volume in Allocated/Uploaded state can only be expunged not destroyed/recovered"),
     "CS-SNP-01": Row(
         530,
         "KVM Snapshot is not supported for Running VMs. It is disabled by default due to a possible volume corruption in certain cases. To enable it "
@@ -180,6 +357,41 @@ ROWS: Mapping[str, Row] = {
         cs=RUNTIME,
         masked=True,
     ),
+    "CS-SNP-01b": Row(
+        530,
+        "Creating snapshot failed due to volume:{volume} is associated with vm:{vm} is in {value} state",
+        cs=RUNTIME,
+        masked=True,
+    ),
+    "CS-SNP-03": Row(
+        431,
+        "There is other active snapshot tasks on the instance to which the volume is attached, please try again later",
+    ),
+    "CS-SNP-04": Row(
+        530,
+        "There is other active vm snapshot tasks on the instance to which the volume is attached, please try again later",
+        "There is other active Instance Snapshot tasks on the Instance to which the volume is attached, please try again later",
+        cs=RUNTIME,
+        masked=True,
+    ),
+    "CS-SNP-05": Row(
+        432,
+        "Failed to create snapshot due to unsupported operation: Unable to find a snapshot strategy to create snapshot [{snapshot}] of volume [{volume}]. "
+        "Please check the logs.",
+        "Failed to create Snapshot due to unsupported operation: Unable to find a snapshot strategy to create snapshot [{snapshot}] of volume [{volume}]. "
+        "Please check the logs.",
+    ),
+    "CS-SNP-05b": Row(
+        530,
+        "Failed to create snapshot due to an internal error creating snapshot for volume {volume}",
+        "Failed to create Snapshot due to an internal error creating Snapshot for volume {volume}",
+    ),
+    "CS-SNP-07": Row(
+        431,
+        "Unable to revert snapshot for VM, please remove VM snapshots before reverting VM from snapshot",
+        "Unable to revert Snapshot for Instance, please remove Instance Snapshots before reverting Instance from Snapshot",
+    ),
+    "CS-SNP-08": Row(431, "The snapshot [{snapshot}] is part of a [GROUP] snapshots and cannot be {what} separately"),
     "CS-SNP-02": Row(431, "Volume: {volume} is not in Ready state but {value}. Cannot take snapshot."),
     "CS-SNP-06": Row(
         431,

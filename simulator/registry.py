@@ -12,13 +12,26 @@ if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 Handler = Callable[["Cloud", Call], Mapping[str, Any]]
-EVERYBODY = ("admin", "user")
-READERS = ("admin", "user", "viewer")
+ADMIN = ("admin",)
+EVERYBODY = ("admin", "domainadmin", "user")
+READERS = (*EVERYBODY, "viewer")
+LIST = (
+    Param("keyword"),
+    Param("page", "int"),
+    Param("pagesize", "int"),
+    Param("listall", "bool"),
+    Param("isrecursive", "bool"),
+    Param("account"),
+    Param("domainid", "Domain"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One API command. `java` is the class name that jobs show; `asynchronous` commands answer with a job."""
+    """One API command. `java` is the class name that jobs show; `asynchronous` commands answer with a job.
+
+    `by_admin` commands have a class of their own for root administrators; `envelope` is for the few whose answer has another key.
+    """
 
     name: str
     params: tuple[Param, ...]
@@ -27,11 +40,18 @@ class Command:
     java: str
     asynchronous: bool
     creates: bool
+    by_admin: bool
+    envelope: str
 
     @property
     def reads(self) -> bool:
         """Whether the command only reads."""
         return self.name.startswith(("get", "list", "query", "find"))
+
+    def java_for(self, is_root: bool) -> str:
+        """The class name that a job of this command shows."""
+        own = self.by_admin and is_root
+        return self.java.replace(".command.user.", ".command.admin.") + "ByAdmin" if own else self.java
 
 
 COMMANDS: dict[str, Command] = {}
@@ -44,12 +64,17 @@ def command(
     java: str = "",
     asynchronous: bool = False,
     creates: bool = False,
+    by_admin: bool = False,
+    envelope: str | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register a function as the command of that name."""
 
     def register(handler: Handler) -> Handler:
-        who = roles or (READERS if name.startswith(("list", "query")) else EVERYBODY)
-        COMMANDS[name] = Command(name, params, handler, who, java, asynchronous or creates, creates)
+        reads = name.startswith(("list", "query"))
+        who = roles or (READERS if reads else EVERYBODY)
+        everything = (*params, *(p for p in LIST if reads and p.name not in {q.name for q in params}))
+        key = envelope or f"{name.lower()}response"
+        COMMANDS[name] = Command(name, everything, handler, who, java, asynchronous or creates, creates, by_admin, key)
         return handler
 
     return register

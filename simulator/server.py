@@ -60,12 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionCut:
             self.close_connection = True
             return
+        if reply.delay:
+            threading.Event().wait(reply.delay)
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("Content-Length", str(len(reply.body) * (2 if reply.cut else 1)))
         self.end_headers()
         self.wfile.write(reply.body)
+        self.close_connection = self.close_connection or reply.cut
 
 
 class Server:

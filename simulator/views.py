@@ -5,32 +5,51 @@ The sets of keys are those of recorded answers. A value of None is left out on t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simulator.clock import stamp
-from simulator.model import Account, Entity, Job, Network, Nic, Plain, Snapshot, Vm, VmSnapshot, Volume
+from simulator.model import Account, Entity, Event, Job, Network, Nic, Plain, Snapshot, Vm, VmSnapshot, Volume
 
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 Row = dict[str, Any]
+READ_ONLY_DETAILS = "dataDiskController, rootDiskController"
+SERVER_ID, SERVER_NAME = "00000000-0000-4000-8000-0000000000e0", "simulator"
+GROUPS = (
+    "group",
+    "nics",
+    "stats",
+    "secgrp",
+    "tmpl",
+    "servoff",
+    "diskoff",
+    "backoff",
+    "iso",
+    "volume",
+    "min",
+    "affgrp",
+    "vnfnics",
+)
+EVERYTHING = frozenset(GROUPS)
 
 
 def owner(cloud: Cloud, entity: Entity) -> Row:
     """Account and domain of a row."""
     account = cloud.accounts.get(entity.account)
+    path = account.domain if account else "ROOT"
     return {
         "account": entity.account,
         "domainid": account.domain_id if account else None,
-        "domain": "ROOT",
-        "domainpath": "ROOT",
+        "domain": path.rpartition("/")[2],
+        "domainpath": path,
     }
 
 
 def tags(cloud: Cloud, entity: Entity, kind: str) -> list[Row]:
     """The tags of a row, as objects."""
-    told = owner(cloud, entity)
+    told = {k: v for k, v in owner(cloud, entity).items() if k != "domainpath"}
     return [{"key": k, "value": v, "resourcetype": kind, "resourceid": entity.id, **told} for k, v in entity.tags.items()]
 
 
@@ -42,7 +61,7 @@ def plain_name(cloud: Cloud, kind: str, entity_id: str | None) -> str | None:
 
 def pending_job(cloud: Cloud, entity: Entity) -> Row:
     """The job that works on a row, if one does."""
-    job = next((j for j in cloud.jobs.pending if j.instance_id == entity.id), None)
+    job = cloud.jobs.working_on(entity.id)
     return {"jobid": job.id, "jobstatus": 0} if job else {}
 
 
@@ -50,6 +69,7 @@ def nic(cloud: Cloud, card: Nic) -> Row:
     """A network card inside a VM."""
     network = cloud.networks[card.network]
     served = network.has_services
+    uri = f"vlan://{network.vlan}" if card.vlan else None
     return {
         "id": card.id,
         "networkid": network.id,
@@ -57,8 +77,8 @@ def nic(cloud: Cloud, card: Nic) -> Row:
         "netmask": "255.255.255.0" if served else None,
         "gateway": "10.1.1.1" if served else None,
         "ipaddress": card.ip,
-        "isolationuri": f"vlan://{100 + network.n}",
-        "broadcasturi": f"vlan://{100 + network.n}",
+        "isolationuri": uri,
+        "broadcasturi": uri,
         "traffictype": "Guest",
         "type": network.kind,
         "isdefault": card.is_default,
@@ -69,18 +89,18 @@ def nic(cloud: Cloud, card: Nic) -> Row:
     }
 
 
-def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None) -> Row:
-    """A VM. `job` is the job whose result this is."""
-    cards = [nic(cloud, n) for n in row.nics if not n.removed]
-    has_root = any(v.device == 0 for v in cloud.attached(row))
+def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: Collection[str] = EVERYTHING) -> Row:
+    """A VM. `job` is the job whose result this is, `wanted` are the groups of keys asked for."""
+    cards = [nic(cloud, n) for n in row.nics if not n.removed] if "nics" in wanted else []
+    owned = cloud.accounts.get(row.account)
     template = cloud.plain.get("Template", {}).get(row.template or "")
-    running = row.state == "Running"
+    kind = template.fields if template else {}
     return {
         "id": row.id,
         "name": row.name,
         "displayname": row.display_name,
         **owner(cloud, row),
-        "userid": cloud.accounts[row.account].user_id if row.account in cloud.accounts else None,
+        "userid": owned.user_id if owned else None,
         "username": row.account,
         "created": stamp(row.created),
         "lastupdated": stamp(row.updated) if row.updated else None,
@@ -88,34 +108,23 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None) -> Row:
         "haenable": False,
         "zoneid": row.zone,
         "zonename": plain_name(cloud, "Zone", row.zone),
-        "hostid": "00000000-0000-4000-8000-0000000000f1" if running and viewer.is_root else None,
-        "hostname": "host-1" if running and viewer.is_root else None,
-        "hostcontrolstate": "Enabled" if running else None,
-        **_template(template),
-        "serviceofferingid": row.offering,
-        "serviceofferingname": plain_name(cloud, "ServiceOffering", row.offering),
-        "cpunumber": row.cpus,
-        "cpuspeed": 1000,
-        "memory": row.memory,
-        "guestosid": "00000000-0000-4000-8000-0000000000f0",
-        "rootdeviceid": 0 if has_root else None,
-        "rootdevicetype": "ROOT" if has_root else None,
+        **_host(cloud, row, viewer),
+        **(_template(template) if "tmpl" in wanted else {}),
+        **(_size(cloud, row, wanted)),
+        "guestosid": kind.get("ostypeid", "00000000-0000-4000-8000-0000000000f0"),
+        **(_disks(cloud, row, wanted)),
         "securitygroup": [],
         "nic": cards,
-        "hypervisor": "KVM",
+        "hypervisor": row.hypervisor,
         "ipaddress": cards[0]["ipaddress"] if cards else None,
-        "instancename": row.instance if viewer.is_root else None,
         "details": dict(row.details),
-        "readonlydetails": None if viewer.is_root else "dataDiskController, rootDiskController",
+        **_admin_only(row, viewer),
         "affinitygroup": [],
-        "displayvm": True if viewer.is_root else None,
-        "isdynamicallyscalable": False,
+        "isdynamicallyscalable": row.dynamic,
         "deleteprotection": row.protected,
-        "ostypeid": "00000000-0000-4000-8000-0000000000f0",
-        "osdisplayname": "Other (64-bit)",
-        "pooltype": "NetworkFilesystem" if row.updated and has_root else None,
-        "boottype": "Uefi" if row.boot and row.boot[0] == "UEFI" else None,
-        "bootmode": row.boot[1].lower() if row.boot and row.boot[0] == "UEFI" else None,
+        "ostypeid": kind.get("ostypeid", "00000000-0000-4000-8000-0000000000f0"),
+        "osdisplayname": kind.get("ostypename", "Other (64-bit)"),
+        **_boot(row),
         "receivedbytes": 0,
         "sentbytes": 0,
         "tags": tags(cloud, row, "UserVm"),
@@ -124,44 +133,83 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None) -> Row:
     }
 
 
+def _host(cloud: Cloud, row: Vm, viewer: Account) -> Row:
+    host = cloud.plain.get("Host", {}).get(row.host or "")
+    if host is None:
+        return {}
+    told = {"hostid": host.id, "hostname": host.name} if viewer.is_root else {}
+    return {**told, "hostcontrolstate": "Enabled"}
+
+
+def _admin_only(row: Vm, viewer: Account) -> Row:
+    if not viewer.is_root:
+        return {"readonlydetails": READ_ONLY_DETAILS}
+    return {"instancename": row.instance, "displayvm": True, "arch": "x86_64"}
+
+
+def _size(cloud: Cloud, row: Vm, wanted: Collection[str]) -> Row:
+    offering = {"serviceofferingid": row.offering, "serviceofferingname": plain_name(cloud, "ServiceOffering", row.offering)}
+    told = offering if "servoff" in wanted else {}
+    sizes = {"cpunumber": row.cpus, "cpuspeed": row.speed, "memory": row.memory}
+    return {**told, **(sizes if {"servoff", "stats"} & set(wanted) else {})}
+
+
+def _disks(cloud: Cloud, row: Vm, wanted: Collection[str]) -> Row:
+    disks = cloud.attached(row)
+    root = next((d for d in disks if d.device == 0), None)
+    told: Row = {"rootdeviceid": 0, "rootdevicetype": "ROOT"} if root is not None and "volume" in wanted else {}
+    if root is not None and root.pool is not None:
+        pool = cloud.plain.get("StoragePool", {}).get(root.pool)
+        told["pooltype"] = pool.fields.get("type", "NetworkFilesystem") if pool else None
+    offered = next((d.offering for d in disks if d.offering in cloud.plain.get("DiskOffering", {})), None)
+    if offered is not None and "diskoff" in wanted:
+        told |= {"diskofferingid": offered, "diskofferingname": plain_name(cloud, "DiskOffering", offered)}
+    return told
+
+
+def _boot(row: Vm) -> Row:
+    """CS-DEP-18: a VM without details shows BIOS, one with the detail UEFI shows that, all others nothing."""
+    if "UEFI" in row.details:
+        return {"boottype": "Uefi", "bootmode": row.details["UEFI"].lower()}
+    return {} if row.details else {"boottype": "Bios", "bootmode": "legacy"}
+
+
 def _template(template: Plain | None) -> Row:
     if template is None:
         return {}
     return {
         "templateid": template.id,
         "templatename": template.name,
-        "templatetype": "USER",
-        "templateformat": "QCOW2",
-        "templatedisplaytext": template.name,
+        "templatetype": template.fields.get("templatetype", "USER"),
+        "templateformat": template.fields.get("format", "QCOW2"),
+        "templatedisplaytext": template.fields.get("displaytext", template.name),
         "passwordenabled": bool(template.fields.get("passwordenabled")),
     }
 
 
-def volume(cloud: Cloud, row: Volume, viewer: Account, job: str | None = None) -> Row:
-    """A volume; the pool and path are only for root administrators (CS-WIR-17)."""
+def volume(cloud: Cloud, row: Volume, viewer: Account, job: str | None = None, whole: bool = False) -> Row:
+    """A volume; the pool and path are only for root administrators (CS-WIR-17), or where the answer is `whole`."""
     host = cloud.vms.get(row.vm or "")
-    pool = cloud.plain.get("StoragePool", {}).get(row.pool or "")
     return {
         "id": row.id,
         "name": row.name,
         "zoneid": row.zone,
         "zonename": plain_name(cloud, "Zone", row.zone),
         "type": row.kind,
-        **(_attachment(row, host) if host is not None else {}),
+        **(_attachment(row, host) if host is not None and row.state != "Destroy" else {}),
         "provisioningtype": "thin",
         "size": row.size,
         "created": stamp(row.created),
         "state": row.state,
         **owner(cloud, row),
-        **(_pool(row, pool) if viewer.is_root else {}),
+        **(_pool(cloud, row) if viewer.is_root or whole else {}),
+        "displayvolume": True if viewer.is_root else None,
         **_offering(cloud, row),
         "snapshotid": row.snapshot,
-        "templateid": row.template,
-        "templatename": plain_name(cloud, "Template", row.template),
-        "templatedisplaytext": plain_name(cloud, "Template", row.template),
+        **_origin(cloud, row),
         "attached": stamp(row.attached) if row.attached else None,
         "destroyed": row.state == "Destroy",
-        "isextractable": True,
+        "isextractable": not (row.kind == "ROOT" and row.template is not None),
         "quiescevm": False,
         "supportsstoragesnapshot": False,
         "deleteprotection": row.protected,
@@ -172,12 +220,10 @@ def volume(cloud: Cloud, row: Volume, viewer: Account, job: str | None = None) -
 
 
 def _attachment(row: Volume, host: Vm) -> Row:
-    counters = (
-        {} if row.state == "Allocated" else dict.fromkeys(("diskkbsread", "diskkbswrite", "diskioread", "diskiowrite"), 0)
-    )
+    counters = dict.fromkeys(("diskkbsread", "diskkbswrite", "diskioread", "diskiowrite"), 0) if row.counted else {}
     return {
         "deviceid": row.device,
-        "virtualmachineid": host.id if row.state != "Destroy" else None,
+        "virtualmachineid": host.id,
         "vmname": host.name,
         "vmdisplayname": host.display_name,
         "vmstate": host.state,
@@ -186,28 +232,42 @@ def _attachment(row: Volume, host: Vm) -> Row:
     }
 
 
-def _pool(row: Volume, pool: Plain | None) -> Row:
-    where = {"storagetype": "shared", "hypervisor": "KVM", "displayvolume": True, "path": row.path}
-    return {**where, "storage": pool.name, "storageid": pool.id} if pool else where
+def _origin(cloud: Cloud, row: Volume) -> Row:
+    template = cloud.plain.get("Template", {}).get(row.template or "")
+    if template is None:
+        return {"templateid": row.template}
+    text = template.fields.get("displaytext", template.name)
+    return {"templateid": template.id, "templatename": template.name, "templatedisplaytext": text}
+
+
+def _pool(cloud: Cloud, row: Volume) -> Row:
+    pool = cloud.plain.get("StoragePool", {}).get(row.pool or "")
+    if pool is None:
+        template = cloud.plain.get("Template", {}).get(row.template or "")
+        known = template is not None and template.fields.get("format") == "QCOW2"
+        return {"storagetype": "shared", "hypervisor": "KVM" if known else "None", "path": row.path}
+    where = {key: pool.fields.get(key) for key in ("clusterid", "clustername", "podid", "podname")}
+    kind = {"storagetype": "shared", "hypervisor": pool.fields.get("hypervisor", cloud.hypervisor)}
+    return {**kind, "storage": pool.name, "storageid": pool.id, "path": row.path, **where}
 
 
 def _offering(cloud: Cloud, row: Volume) -> Row:
-    if row.offering is None:
-        return {}
-    disk = cloud.plain.get("DiskOffering", {}).get(row.offering)
+    disk = cloud.plain.get("DiskOffering", {}).get(row.offering or "")
     if disk is not None:
-        return {"diskofferingid": disk.id, "diskofferingname": disk.name, "diskofferingdisplaytext": disk.name}
-    compute = cloud.plain.get("ServiceOffering", {}).get(row.offering)
+        text = disk.fields.get("displaytext", disk.name)
+        return {"diskofferingid": disk.id, "diskofferingname": disk.name, "diskofferingdisplaytext": text}
+    compute = cloud.plain.get("ServiceOffering", {}).get(row.offering or "")
     if compute is None:
         return {}
-    number = str(compute.n)
-    return {"serviceofferingid": number, "serviceofferingname": compute.name, "serviceofferingdisplaytext": compute.name}
+    text = compute.fields.get("displaytext", compute.name)
+    return {"serviceofferingid": str(compute.n), "serviceofferingname": compute.name, "serviceofferingdisplaytext": text}
 
 
-def snapshot(cloud: Cloud, row: Snapshot, job_result: bool = False) -> Row:
-    """A volume snapshot; only a job's result tells its type (CS-SNP-13)."""
+def snapshot(cloud: Cloud, row: Snapshot, job_result: bool = False, state: str | None = None) -> Row:
+    """A volume snapshot; only a job's result tells its type (CS-SNP-13). `state` is what the server still believes."""
     source = cloud.volumes.get(row.volume)
-    usable = row.state == "BackedUp"
+    stored = row.state in ("BackedUp", "Destroyed") or job_result
+    gone = source is None or source.removed
     return {
         "id": row.id,
         **owner(cloud, row),
@@ -215,15 +275,15 @@ def snapshot(cloud: Cloud, row: Snapshot, job_result: bool = False) -> Row:
         "volumeid": row.volume,
         "volumename": source.name if source else None,
         "volumetype": source.kind if source else None,
-        "volumestate": source.state if source else None,
+        "volumestate": ("Expunged" if gone else source.state) if source else None,
         "created": stamp(row.created),
         "name": row.name,
         "intervaltype": row.kind,
-        "state": row.state,
-        "physicalsize": row.size if usable else 0,
-        "zoneid": source.zone if source and usable else None,
-        "zonename": plain_name(cloud, "Zone", source.zone) if source and usable else None,
-        "revertable": usable,
+        "state": state or row.state,
+        "physicalsize": 0,
+        "zoneid": source.zone if source and stored else None,
+        "zonename": plain_name(cloud, "Zone", source.zone) if source and stored else None,
+        "revertable": stored and cloud.hypervisor == "KVM",
         "virtualsize": row.size,
         "tags": tags(cloud, row, "Snapshot"),
         "hasannotations": False,
@@ -251,46 +311,52 @@ def vm_snapshot(cloud: Cloud, row: VmSnapshot) -> Row:
         "type": row.kind,
         "created": stamp(row.created),
         **owner(cloud, row),
-        "hypervisor": "KVM",
+        "hypervisor": of.hypervisor,
         "tags": tags(cloud, row, "VMSnapshot"),
         "hasannotations": False,
     }
 
 
 def network(cloud: Cloud, row: Network, viewer: Account) -> Row:
-    """A guest network."""
+    """A guest network. What the estate said about it beyond the usual is told too."""
     served = row.has_services
-    names = ("Dhcp", "Dns", "SourceNat", "UserData") if served else ()
-    return {
-        "id": row.id,
-        "name": row.name,
+    services = ("Dhcp", "Dns", "SourceNat", "UserData", "Firewall", "PortForwarding", "StaticNat", "Lb", "Vpn")
+    offering = "DefaultIsolatedNetworkOfferingWithSourceNatService" if served else "DefaultL2NetworkOffering"
+    shown: Row = {
         "displaytext": row.name,
         "broadcastdomaintype": "Vlan",
         "traffictype": "Guest",
         "gateway": "10.1.1.1" if served else None,
         "netmask": "255.255.255.0" if served else None,
         "cidr": "10.1.1.0/24" if served else None,
-        "zoneid": row.zone,
-        "zonename": plain_name(cloud, "Zone", row.zone),
-        "networkofferingname": "DefaultIsolatedNetworkOfferingWithSourceNatService"
-        if served
-        else "DefaultL2NetworkOffering",
+        "networkofferingname": offering,
         "issystem": False,
-        "state": row.state,
-        "related": row.id,
-        "type": row.kind,
         "acltype": "Account",
-        **owner(cloud, row),
-        "service": [{"name": name} for name in names],
-        "networkdomain": row.domain if served else None,
+        "service": [{"name": name} for name in (services if served else ())],
         "restartrequired": False,
         "specifyvlan": False,
         "canusefordeploy": True,
         "ispersistent": False,
+        **row.fields,
+    }
+    if not viewer.is_root:
+        shown = {key: value for key, value in shown.items() if key not in ("displaynetwork", "details")}
+    else:
+        shown |= {"displaynetwork": True, "details": row.fields.get("details")}
+    return {
+        "id": row.id,
+        "name": row.name,
+        **shown,
+        "zoneid": row.zone,
+        "zonename": plain_name(cloud, "Zone", row.zone),
+        "state": row.state,
+        "related": row.id,
+        "type": row.kind,
+        **owner(cloud, row),
+        "networkdomain": row.domain if served else None,
+        "vlan": str(row.vlan) if viewer.is_root and row.vlan else None,
+        "broadcasturi": f"vlan://{row.vlan}" if viewer.is_root and row.vlan else None,
         "tags": tags(cloud, row, "Network"),
-        "displaynetwork": True if viewer.is_root else None,
-        "vlan": str(100 + row.n) if viewer.is_root else None,
-        "broadcasturi": f"vlan://{100 + row.n}" if viewer.is_root else None,
         "created": stamp(row.created),
         "hasannotations": False,
     }
@@ -305,7 +371,7 @@ def job(cloud: Cloud, row: Job) -> Row:
         "accountid": account.id,
         "account": account.name,
         "domainid": account.domain_id,
-        "domainpath": "ROOT",
+        "domainpath": account.domain,
         "userid": account.user_id,
         "cmd": row.java,
         "jobprocstatus": 0,
@@ -314,8 +380,8 @@ def job(cloud: Cloud, row: Job) -> Row:
         "jobresult": row.result if has_result else None,
         "jobinstancetype": row.instance_type,
         "jobinstanceid": row.instance_id,
-        "managementserverid": "00000000-0000-4000-8000-0000000000e0" if pending else None,
-        "managementservername": "simulator" if pending else None,
+        "managementserverid": SERVER_ID if pending else None,
+        "managementservername": SERVER_NAME if pending else None,
         "created": stamp(row.created),
         "completed": stamp(row.completed) if row.completed else None,
         "jobid": row.id,
@@ -323,8 +389,28 @@ def job(cloud: Cloud, row: Job) -> Row:
     }
 
 
+def event(cloud: Cloud, row: Event) -> Row:
+    """Something that happened."""
+    return {
+        "id": row.id,
+        "username": row.account,
+        "type": row.kind,
+        "level": row.level,
+        "description": row.text,
+        **owner(cloud, row),
+        "resourceid": row.entity,
+        "resourcetype": None,
+        "created": stamp(row.created),
+        "state": row.state,
+    }
+
+
 def truth(cloud: Cloud) -> dict[str, Any]:
     """Every row that is not removed, as plain data by kind and uuid."""
+    for vm_row in cloud.vms.values():
+        if vm_row.state == "Running":
+            for disk in cloud.attached(vm_row):
+                cloud.content_of(disk)
     kinds: dict[str, Mapping[str, Entity]] = {
         "vms": cloud.vms,
         "volumes": cloud.volumes,

@@ -13,11 +13,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
-from simulator.refusals import API, MASK, PARAM, Refused
+from simulator.refusals import API, MASK, PARAM, Refused, refuse
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 MAX_PAGE = 500
@@ -27,11 +28,13 @@ UNSIGNED = "unable to verify user credentials and/or request signature"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: HTTP status, headers, body."""
+    """An answer: HTTP status, headers, body. One that is `cut` breaks off after the body; `delay` are seconds before it is sent."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cut: bool = False
+    delay: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -41,23 +44,31 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A declared parameter. `kind` is text, long, bool, map, list, or the entity type its uuid names."""
+    """A declared parameter. `kind` is text, long, int, bool, date, map, list, or the entity type its uuid names.
+
+    `owned` entities must be the caller's; `field` is the name under which a value that is too long is reported.
+    `removed` entities are found too, for commands that speak of them in words of their own.
+    """
 
     name: str
     kind: str = "text"
     required: bool = False
     owned: bool = False
     limit: int = 255
+    field: str = ""
+    since: str = ""
+    removed: bool = False
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, resolved: the caller, the raw parameters (names lower case) and the resolved values."""
+    """One request, resolved: the caller, the raw parameters (names lower case; `given` keeps their case), the resolved values."""
 
     command: str
     account: Any
     raw: Mapping[str, str]
     values: dict[str, Any] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         """A resolved value; None when the parameter was not given."""
@@ -71,7 +82,7 @@ class Call:
         """A map parameter: `tags[0].key=..` as a list of dictionaries, by index."""
         pattern = re.compile(rf"{re.escape(name)}\[(\d+)\]\.(.+)", re.IGNORECASE)
         rows: dict[int, dict[str, str]] = {}
-        for key, value in self.raw.items():
+        for key, value in (self.given or self.raw).items():
             match = pattern.fullmatch(key)
             if match:
                 rows.setdefault(int(match[1]), {})[match[2]] = value
@@ -111,6 +122,33 @@ def answer(envelope: str, content: Mapping[str, Any], status: int = 200, describ
     return Reply(status, headers, json.dumps({envelope: without_nulls(content)}, separators=(",", ":")).encode())
 
 
+def as_xml(reply: Reply, release: str) -> Reply:
+    """The same answer as XML: what a caller gets that does not ask for JSON."""
+    envelope, content = next(iter(reply.json.items()))
+    body = f'<?xml version="1.0" encoding="UTF-8"?><{envelope} cloud-stack-version="{release}">{_xml(content)}</{envelope}>'
+    return Reply(reply.status, {**reply.headers, "Content-Type": "text/xml;charset=utf-8"}, body.encode())
+
+
+def _xml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(_elements(key, inner) for key, inner in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape(str(value))
+
+
+def _elements(key: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return "".join(f"<{key}>{_xml(inner)}</{key}>" for inner in values if inner not in ({}, []))
+
+
+def plain(value: Any) -> Any:
+    """A copy that holds nothing but dictionaries, lists and values, so that later changes do not show in it."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
 def without_nulls(value: Any) -> Any:
     """The value without keys that have no value."""
     if isinstance(value, dict):
@@ -129,17 +167,18 @@ def refused(command: str, fault: Refused, is_root: bool) -> Reply:
     text = fault.text if is_root or not fault.masked else MASK
     content = {"uuidList": [], "errorcode": fault.code, "cserrorcode": fault.cs, "errortext": text}
     envelope = "errorresponse" if fault.code == 432 else f"{command.lower()}response"
-    return answer(envelope, content, fault.code, text)
+    return answer(envelope, content, fault.code, None if fault.code == 400 else text)
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 Find = Callable[[str, str], Any]
+Allowed = Callable[[Any, Any], bool]
 
 
-def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool) -> None:
+def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool, may_act: Allowed) -> None:
     """Resolve the declared parameters one by one. `find(kind, text)` gives a row, removed ones too, or None."""
-    for key, value in call.raw.items():
+    for key, value in call.given.items() or call.raw.items():
         if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
             raise Refused(431, f"Received value containing illegal ASCII non-printable characters for parameter {key}", API)
     for param in declared:
@@ -150,21 +189,39 @@ def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool) ->
                     431, f"Unable to execute API command {call.command.lower()} due to missing parameter {param.name}", API
                 )
             continue
-        call.values[param.name] = _value(call, param, text, find, reading)
+        call.values[param.name] = _value(call, param, text, find, reading, may_act)
 
 
-def _value(call: Call, param: Param, text: str, find: Find, reading: bool) -> Any:
-    if param.kind == "text":
-        if len(text) > param.limit:
-            raise _invalid(call, f". Value greater than max allowed length {param.limit} for param: {param.name}")
-        return text
-    if param.kind == "bool":
-        return text.strip().lower() == "true"
-    if param.kind == "long":
-        return _number(call, param, text)
-    if param.kind == "list":
-        return [part for part in text.split(",") if part]
-    return _entity(call, param, text, find, reading)
+def _value(call: Call, param: Param, text: str, find: Find, reading: bool, may_act: Allowed) -> Any:
+    simple = _SIMPLE.get(param.kind)
+    return simple(call, param, text) if simple else _entity(call, param, text, find, reading, may_act)
+
+
+def _text(call: Call, param: Param, text: str) -> str:
+    if len(text) > param.limit:
+        raise _invalid(call, f". Value greater than max allowed length {param.limit} for param: {param.field or param.name}")
+    return text
+
+
+def _boolean(call: Call, param: Param, text: str) -> bool:
+    """CS-WIR-26: whatever is not true is false."""
+    del call, param
+    return text.strip().lower() == "true"
+
+
+def _listed(call: Call, param: Param, text: str) -> list[str]:
+    del call, param
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _date(call: Call, param: Param, text: str) -> datetime:
+    del param
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        told = f"Unable to parse date {text} for command {call.command.lower()}, please pass dates in the format mentioned in the api documentation"
+        raise Refused(431, told, API) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _number(call: Call, param: Param, text: str) -> int:
@@ -174,7 +231,18 @@ def _number(call: Call, param: Param, text: str) -> int:
         raise _invalid(call, f" {text} for parameter {param.name}") from None
 
 
-def _entity(call: Call, param: Param, text: str, find: Find, reading: bool) -> Any:
+_SIMPLE: Mapping[str, Callable[[Call, Param, str], Any]] = {
+    "text": _text,
+    "bool": _boolean,
+    "long": _number,
+    "int": _number,
+    "list": _listed,
+    "date": _date,
+    "map": _text,
+}
+
+
+def _entity(call: Call, param: Param, text: str, find: Find, reading: bool, may_act: Allowed) -> Any:
     if not text:
         raise Refused(431, f"Invalid value provided for API arg: {param.name}", PARAM)
     found = find(param.kind, text)
@@ -182,10 +250,10 @@ def _entity(call: Call, param: Param, text: str, find: Find, reading: bool) -> A
         if re.fullmatch(r"-?\d+", text):
             raise Refused(431, f"Unable to find UUID for id [{text}] of type [{param.kind}]", PARAM)
         raise unknown_entity(call.command, param.name, text)
-    if found.removed and not reading and param.kind != "Snapshot":
+    if getattr(found, "removed", False) and not reading and not param.removed:
         raise Refused(431, f"Unable to find UUID for id [{found.n}] of type [{param.kind}]", PARAM)
-    if param.owned and not call.account.is_root and found.account != call.account.name:
-        raise Refused(531, "Caller does not have permission to operate with provided resource.", 4365)
+    if param.owned and not may_act(call.account, found):
+        raise refuse("CS-WIR-27")
     return found
 
 
@@ -210,7 +278,8 @@ def page(call: Call, key: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, A
     chosen = _window(call, rows)
     if not rows:
         return {}
-    return {"count": len(rows), key: list(chosen)} if chosen else {"count": len(rows)}
+    count = len(rows) + int(call.values.get("surplus", 0))
+    return {"count": count, key: list(chosen)} if chosen else {"count": count}
 
 
 def check_page(call: Call) -> None:

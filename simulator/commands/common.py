@@ -1,19 +1,22 @@
-"""What several subjects need: whose rows a caller sees, filters, pools, detaching."""
+"""What several subjects need: whose rows a caller sees, on whose behalf it acts, filters, hosts, pools, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from simulator.model import Entity, Volume
-from simulator.refusals import refuse
-from simulator.wire import UUID, Call, unknown_entity
+from simulator import settings
+from simulator.model import GIB, Account, Entity, Plain, Vm, Volume
+from simulator.refusals import Refused, refuse
+from simulator.wire import UUID, Call, Param, unknown_entity
 
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 E = TypeVar("E", bound=Entity)
 Row = dict[str, Any]
+FOR = (Param("account"), Param("domainid", "Domain"), Param("projectid"))
+STORAGE = ("primary_storage", "secondary_storage")
 
 
 class Views(Sequence[Row]):
@@ -40,17 +43,18 @@ class Views(Sequence[Row]):
 
 def release(cloud: Cloud) -> tuple[int, ...]:
     """The release as numbers."""
-    return tuple(int(part) for part in cloud.release.split("."))
+    return settings.numbers(cloud.release)
+
+
+# --- whose rows -------------------------------------------------------------------------------------------------------
 
 
 def chosen(cloud: Cloud, call: Call, rows: Iterable[E], kind: str) -> list[E]:
     """The rows that the caller sees and that `id`, `ids`, `tags` and `zoneid` let through, in order of creation."""
     if call.has("id") and call.has("ids"):
         raise refuse("CS-WIR-25")
-    everything = call.account.is_root and call.raw.get("listall", "").lower() == "true"
-    found: Iterable[E] = (
-        r for r in rows if not r.removed and (everything or r.account == call.account.name or _by_id(call))
-    )
+    sees = _visible(cloud, call)
+    found: Iterable[E] = (r for r in rows if not r.removed and sees(r))
     if call.has("id"):
         found = (r for r in found if r.id == call["id"].id)
     if call.has("ids"):
@@ -61,8 +65,36 @@ def chosen(cloud: Cloud, call: Call, rows: Iterable[E], kind: str) -> list[E]:
     return _tagged(call, list(found))
 
 
-def _by_id(call: Call) -> bool:
-    return bool(call.account.is_root and (call.has("id") or call.has("ids")))
+def _visible(cloud: Cloud, call: Call) -> Callable[[Entity], bool]:
+    """Who sees what: the own rows; with `listall` or an id all that one may act on; those of a named account."""
+    viewer: Account = call.account
+    if "projectid" in call.raw and not call["listall"]:  # CS-WIR-24
+        return _nothing
+    if call.has("account"):
+        named = acting_for(cloud, call)
+        return lambda row: row.account == named.name
+    if call["listall"] or (viewer.role in ("admin", "domainadmin") and (call.has("id") or call.has("ids"))):
+        return lambda row: cloud.may_act_on(viewer, row)
+    return lambda row: row.account == viewer.name
+
+
+def _nothing(row: Entity) -> bool:
+    return False
+
+
+def acting_for(cloud: Cloud, call: Call) -> Account:
+    """The account named by `account` and `domainid`, or the caller. Somebody else's is 531 for those who may not."""
+    caller: Account = call.account
+    name = call.raw.get("account")
+    if name is None:
+        return caller
+    named = cloud.accounts.get(name)
+    if named is None:
+        raise Refused(431, f"Unable to find account by name {name} in domain id={call.raw.get('domainid')}")
+    inside = call.account.role == "domainadmin" and named.domain_id == call.account.domain_id
+    if named is not call.account and not call.account.is_root and not inside:
+        raise refuse("CS-WIR-27")
+    return named
 
 
 def _ids(cloud: Cloud, call: Call, kind: str) -> set[str]:
@@ -75,7 +107,7 @@ def _ids(cloud: Cloud, call: Call, kind: str) -> set[str]:
 
 
 def _tagged(call: Call, rows: list[E]) -> list[E]:
-    """CS-LST-04, 05: several tags are OR-ed."""
+    """CS-LST-04, 05: several tags are OR-ed, and the count counts matches."""
     wanted = call.mapped("tags")
     if not wanted:
         return rows
@@ -83,19 +115,136 @@ def _tagged(call: Call, rows: list[E]) -> list[E]:
         if "value" not in tag:
             raise refuse("CS-LST-05", key=tag.get("key", ""))
     pairs = {(t["key"], t["value"]) for t in wanted if "key" in t}
-    return [r for r in rows if pairs & set(r.tags.items())]
+    found = [r for r in rows if pairs & set(r.tags.items())]
+    call.values["surplus"] = sum(len(pairs & set(r.tags.items())) - 1 for r in found)
+    return found
+
+
+def by_keyword(call: Call, rows: list[E], text: Callable[[E], str]) -> list[E]:
+    """The rows whose text contains the keyword, whatever its case."""
+    if not call.has("keyword"):
+        return rows
+    wanted = call["keyword"].lower()
+    return [row for row in rows if wanted in text(row).lower()]
+
+
+def in_state(call: Call, rows: list[E]) -> list[E]:
+    """The rows in the state asked for; a state that does not exist is in none (CS-WIR-26)."""
+    wanted = call["state"]
+    return rows if wanted is None else [r for r in rows if str(getattr(r, "state", "")).lower() == wanted.lower()]
+
+
+# --- jobs, hosts, pools -----------------------------------------------------------------------------------------------
 
 
 def own_job(cloud: Cloud, entity_id: str) -> str | None:
     """The id of the oldest pending job of an object: answers of a job still show it as pending."""
-    return next((j.id for j in cloud.jobs.pending if j.instance_id == entity_id), None)
+    job = cloud.jobs.working_on(entity_id)
+    return job.id if job else None
+
+
+def hosts(cloud: Cloud) -> list[Plain]:
+    """The hosts that run guests."""
+    return [row for row in cloud.rows_of("Host") if row.fields.get("type", "Routing") == "Routing"]
+
+
+def pools(cloud: Cloud) -> list[Plain]:
+    """The primary pools that are up."""
+    return [row for row in cloud.rows_of("StoragePool") if row.fields.get("state", "Up") == "Up"]
 
 
 def a_pool(cloud: Cloud) -> str | None:
     """The pool on which new disks are made."""
-    return next(iter(cloud.plain.get("StoragePool", {})), None)
+    return next((row.id for row in pools(cloud)), None)
 
 
-def detach(volume: Volume) -> None:
-    """A volume hangs on nothing any more; whatever it was, it is a data disk now (CS-DET-10)."""
-    volume.vm, volume.device, volume.attached, volume.kind = None, None, None, "DATADISK"
+def pool_of(cloud: Cloud, volume: Volume) -> Plain | None:
+    """The pool that a volume lies on."""
+    return cloud.plain.get("StoragePool", {}).get(volume.pool or "")
+
+
+def place(cloud: Cloud, volume: Volume, pool: str | None = None) -> None:
+    """A volume is made on a pool, under its own id."""
+    volume.state, volume.pool = "Ready", pool or volume.pool or a_pool(cloud)
+    volume.path = volume.path or volume.id
+
+
+def is_managed(cloud: Cloud, volume: Volume) -> bool:
+    """Whether the volume lies on managed storage."""
+    pool = pool_of(cloud, volume)
+    return pool is not None and bool(pool.fields.get("managed"))
+
+
+def on_files(cloud: Cloud, volume: Volume) -> bool:
+    """Whether the volume is a file."""
+    pool = pool_of(cloud, volume)
+    return pool is not None and pool.fields.get("type", "NetworkFilesystem") in (
+        "NetworkFilesystem",
+        "Filesystem",
+        "SharedMountPoint",
+    )
+
+
+def zone_is_disabled(cloud: Cloud, call: Call, zone_id: str) -> Plain | None:
+    """The zone, when it is disabled for this caller; root administrators are exempt."""
+    zone = cloud.plain.get("Zone", {}).get(zone_id)
+    disabled = zone is not None and zone.fields.get("allocationstate", "Enabled") == "Disabled"
+    return zone if disabled and not call.account.is_root else None
+
+
+def vm_of(cloud: Cloud, volume: Volume) -> Vm | None:
+    """The VM that a volume hangs on."""
+    return cloud.vms.get(volume.vm or "")
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def used(cloud: Cloud, account: Account) -> dict[str, int]:
+    """How much of everything an account has; storage in bytes."""
+    vms = [v for v in cloud.vms.values() if v.account == account.name and not v.removed]
+    volumes = [v for v in cloud.volumes.values() if v.account == account.name and not v.removed and v.state != "Destroy"]
+    snapshots = [
+        s for s in cloud.snapshots.values() if s.account == account.name and not s.removed and s.state != "Destroyed"
+    ]
+    return {
+        "user_vm": len(vms),
+        "cpu": sum(v.cpus for v in vms),
+        "memory": sum(v.memory for v in vms),
+        "volume": len(volumes),
+        "primary_storage": sum(v.size for v in volumes),
+        "snapshot": len(snapshots),
+        "secondary_storage": sum(s.size for s in snapshots),
+        "network": sum(n.account == account.name and not n.removed for n in cloud.networks.values()),
+    }
+
+
+def check_limits(cloud: Cloud, account: Account, wanted: dict[str, int], cs: int = 4370) -> None:
+    """CS-VOL-06, CS-DEP-10: what an account asks for must fit its limits; root administrators have none."""
+    if account.is_root or not account.limits:
+        return
+    has = used(cloud, account)
+    for kind, amount in wanted.items():
+        limit = account.limits.get(kind, -1)
+        most = limit * GIB if kind in STORAGE else limit
+        if limit >= 0 and has.get(kind, 0) + amount > most:
+            numbers = [_amount(kind, n) for n in (most, has.get(kind, 0), 0, amount)]
+            raise refuse_limit(kind, account, numbers, cs)
+
+
+def refuse_limit(kind: str, account: Account, numbers: Sequence[str], cs: int) -> Refused:
+    """CS-VOL-06: the text of a limit that is exceeded."""
+    limit, has, reserved, asked = numbers
+    return Refused(
+        535,
+        f"Maximum amount of resources of Type = '{kind}', tag = 'null' for Account Name = {account.name} in Domain Id = 1 is exceeded: "
+        f"Account Resource Limit = {limit}, Current Account Resource Amount = {has}, Current Account Resource Reservation = {reserved}, "
+        f"Requested Resource Amount = {asked}.",
+        cs,
+    )
+
+
+def _amount(kind: str, number: int) -> str:
+    if kind not in STORAGE:
+        return str(number)
+    return f"({number / GIB:.2f} GB) {number}" if number else "(0 bytes) 0"

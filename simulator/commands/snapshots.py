@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.commands import common
-from simulator.model import Snapshot, Volume
+from simulator.model import Snapshot, Vm, Volume
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
 from simulator.wire import Call, Param, page
@@ -15,92 +15,173 @@ if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 JAVA = "org.apache.cloudstack.api.command.user.snapshot."
+SNAPSHOT = Param("id", "Snapshot", required=True, owned=True)
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
 
 
 @command(
     "createSnapshot",
     Param("volumeid", "Volume", required=True, owned=True),
-    Param("name"),
+    Param("name", field="snapshotName"),
+    Param("quiescevm", "bool"),
+    Param("tags", "map"),
     java=JAVA + "CreateSnapshotCmd",
     creates=True,
 )
 def create(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Snapshot a volume: its content at this moment, usable once BackedUp."""
+    """Snapshot a volume: on the host first (the volume is Snapshotting), then to secondary storage; usable once BackedUp."""
     volume: Volume = call["volumeid"]
-    _check_create(cloud, volume)
+    vm = common.vm_of(cloud, volume)
+    _check_create(cloud, call, volume, vm)
     snapshot = _allocated(cloud, call, volume)
 
     def begin() -> None:
-        volume.state, snapshot.state, snapshot.content = "Snapshotting", "Creating", volume.content
+        _check_strategy(cloud, volume, vm, snapshot)
+        volume.state, snapshot.state, snapshot.content = "Snapshotting", "Creating", cloud.content_of(volume)
+
+    def taken() -> None:
+        volume.state = "Ready"
+        if cloud.faults.host_fails("snapshot"):
+            snapshot.state = "Error"
+            raise refuse("CS-SNP-05b", cloud.wording, volume=volume.id)
+        snapshot.state = "BackingUp"
 
     def finish() -> dict[str, Any]:
-        volume.state, snapshot.state = "Ready", "BackedUp"
-        return {"snapshot": views.snapshot(cloud, snapshot, job_result=True)}
+        if snapshot.state == "BackingUp" and cloud.faults.host_fails("backup"):
+            snapshot.state, snapshot.removed = "Error", True
+            raise refuse("CS-SNP-05b", cloud.wording, volume=volume.id)
+        snapshot.state = "BackedUp"
+        believed = None if vm is not None else "Allocated"
+        return {"snapshot": views.snapshot(cloud, snapshot, job_result=True, state=believed)}
 
-    queue = volume.vm
-    return cloud.submit(call, finish, begin=begin, queue=queue, instance=("Snapshot", snapshot.id), entity=snapshot.id)
+    seconds = cloud.durations.get("createSnapshot", 30) / 2
+    phases = [
+        (lambda: seconds + cloud.faults.host_seconds("snapshot"), taken),
+        (lambda: seconds + cloud.faults.host_seconds("backup"), _nothing),
+    ]
+    instance = ("Snapshot", snapshot.id)
+    return cloud.submit(call, finish, begin=begin, phases=phases, queue=volume.vm, instance=instance, entity=snapshot.id)
 
 
-def _check_create(cloud: Cloud, volume: Volume) -> None:
+def _nothing() -> None:
+    """What the copy to secondary storage does by itself; its outcome is the job's."""
+
+
+def _check_create(cloud: Cloud, call: Call, volume: Volume, vm: Vm | None) -> None:
+    zone = common.zone_is_disabled(cloud, call, volume.zone)
+    if zone is not None:
+        raise Refused(531, f"Cannot perform this operation, Zone is currently disabled: {zone.name}", 4365)
     if volume.state != "Ready":
-        told = f'Volume {{"id":{volume.n},"instanceId":null,"name":"{volume.name}","uuid":"{volume.id}","volumeType":"{volume.kind}"}}'
-        raise refuse("CS-SNP-02", volume=told, value=volume.state)
-    vm = cloud.vms.get(volume.vm or "")
-    if vm is not None and vm.state not in ("Stopped", "Destroyed") and not cloud.in_force["kvm.snapshot.enabled"]:
+        raise refuse("CS-SNP-02", volume=volume.told(), value=volume.state)
+    common.check_limits(cloud, cloud.accounts[volume.account], {"snapshot": 1, "secondary_storage": volume.size})
+    if vm is not None:
+        _check_vm(cloud, volume, vm)
+
+
+def _check_vm(cloud: Cloud, volume: Volume, vm: Vm) -> None:
+    if vm.state not in ("Stopped", "Destroyed") and vm.hypervisor == "KVM" and not _may_snapshot_running(cloud):
         raise refuse("CS-SNP-01")
+    if vm.state in ("Destroyed", "Expunging"):
+        raise refuse("CS-SNP-01b", volume=volume.n, vm=vm.n, value=vm.state)
+    others = [d for d in cloud.attached(vm) if d.state == "Ready" and vm.hypervisor == "KVM"]
+    if any(s.state == "BackingUp" for d in others for s in cloud.snapshots_of(d)):
+        raise refuse("CS-SNP-03")
+    if any(row.is_active for row in cloud.snapshot_rows(vm)):
+        raise refuse("CS-SNP-04", cloud.wording)
+
+
+def _may_snapshot_running(cloud: Cloud) -> bool:
+    """CS-SNP-01: the setting since the server's start, and what the first host can."""
+    first = next(iter(common.hosts(cloud)), None)
+    able = first is None or "snapshot" in str(first.fields.get("capabilities", "snapshot"))
+    return bool(cloud.in_force["kvm.snapshot.enabled"]) and able
+
+
+def _check_strategy(cloud: Cloud, volume: Volume, vm: Vm | None, snapshot: Snapshot) -> None:
+    """CS-SNP-05: no volume snapshots beside VM snapshots made of files."""
+    if vm is not None and vm.hypervisor == "KVM" and any(row.on_files for row in cloud.snapshot_rows(vm)):
+        told = snapshot.told()
+        snapshot.removed = True
+        raise refuse("CS-SNP-05", cloud.wording, snapshot=told, volume=volume.id)
 
 
 def _allocated(cloud: Cloud, call: Call, volume: Volume) -> Snapshot:
-    made = Snapshot(cloud.new_id(), cloud.number("Snapshot"), call.account.name, cloud.clock.now(), volume=volume.id)
-    host = cloud.vms.get(volume.vm or "")
-    default = f"{host.name if host else 'detached'}_{volume.name}_{cloud.clock.now():%Y%m%d%H%M%S}"
-    made.name, made.size = call["name"] or default, volume.size
+    made = Snapshot(cloud.new_id(), cloud.number("Snapshot"), volume.account, cloud.now(), volume=volume.id)
+    host = common.vm_of(cloud, volume)
+    default = f"{host.name if host else 'detached'}_{volume.name}_{cloud.now():%Y%m%d%H%M%S}"
+    made.name, made.size, made.volume_n, made.of_kind = call["name"] or default, volume.size, volume.n, volume.kind
     made.tags = {t["key"][:255]: t["value"][:255] for t in call.mapped("tags") if "key" in t and "value" in t}
     cloud.snapshots[made.id] = made
     return made
 
 
-@command(
-    "revertSnapshot", Param("id", "Snapshot", required=True, owned=True), java=JAVA + "RevertSnapshotCmd", asynchronous=True
-)
+# --- revert, delete ---------------------------------------------------------------------------------------------------
+
+
+@command("revertSnapshot", SNAPSHOT, java=JAVA + "RevertSnapshotCmd", asynchronous=True)
 def revert(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Put a volume's content back to the snapshot; id, path and attachment stay (CS-SNP-09)."""
     snapshot: Snapshot = call["id"]
     volume = cloud.volumes[snapshot.volume]
 
-    def check() -> None:
-        if volume.removed:
-            raise Refused(530, 'Cannot invoke "com.cloud.storage.VolumeVO.getState()" because "volume" is null')
-        if volume.state != "Ready":
-            raise refuse("CS-SNP-09")
-        vm = cloud.vms.get(volume.vm or "")
-        if vm is not None and vm.state not in ("Stopped", "Shutdown"):
-            raise refuse("CS-SNP-06", cloud.wording)
-        if snapshot.state != "BackedUp":
-            raise refuse("CS-SNP-10", snapshot=_told(snapshot))
-
     def begin() -> None:
         volume.state = "RevertSnapshotting"
 
     def finish() -> dict[str, Any]:
-        volume.state, volume.content = "Ready", snapshot.content
+        volume.state = "Ready"
+        if cloud.faults.host_fails("revert-snapshot"):
+            raise refuse("CS-SNP-10", snapshot=snapshot.told())
+        volume.content = snapshot.content
         return {"snapshot": views.snapshot(cloud, snapshot, job_result=True)}
 
-    return cloud.submit(call, finish, check=check, begin=begin, instance=("Snapshot", snapshot.id))
+    return cloud.submit(
+        call,
+        finish,
+        check=lambda: _check_revert(cloud, snapshot, volume),
+        begin=begin,
+        host="revert-snapshot",
+        queue=volume.vm,
+        instance=("Snapshot", snapshot.id),
+    )
 
 
-@command(
-    "deleteSnapshot", Param("id", "Snapshot", required=True, owned=True), java=JAVA + "DeleteSnapshotCmd", asynchronous=True
-)
+def _check_revert(cloud: Cloud, snapshot: Snapshot, volume: Volume) -> None:
+    if snapshot.kind == "GROUP":
+        raise refuse("CS-SNP-08", snapshot=snapshot.told(), what="reverted")
+    if volume.removed:
+        raise Refused(530, 'Cannot invoke "com.cloud.storage.VolumeVO.getState()" because "volume" is null')
+    if volume.state != "Ready":
+        raise refuse("CS-SNP-09")
+    vm = common.vm_of(cloud, volume)
+    if vm is not None and vm.state not in ("Stopped", "Shutdown"):
+        raise refuse("CS-SNP-06", cloud.wording)
+    if vm is not None and cloud.snapshot_rows(vm):
+        raise refuse("CS-SNP-07", cloud.wording)
+    if snapshot.state != "BackedUp" or not _can_revert(cloud, volume):
+        raise refuse("CS-SNP-10", snapshot=snapshot.told())
+
+
+def _can_revert(cloud: Cloud, volume: Volume) -> bool:
+    """CS-SNP-10: files in QCOW2, or Ceph by a strategy of its own."""
+    pool = common.pool_of(cloud, volume)
+    on_ceph = pool is not None and pool.fields.get("type") == "RBD"
+    return cloud.hypervisor == "KVM" and (volume.format == "QCOW2" or on_ceph)
+
+
+@command("deleteSnapshot", SNAPSHOT, Param("zoneid", "Zone"), java=JAVA + "DeleteSnapshotCmd", asynchronous=True)
 def delete(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Delete a snapshot; it disappears from lists."""
     snapshot: Snapshot = call["id"]
 
     def check() -> None:
+        if snapshot.kind == "GROUP":
+            raise refuse("CS-SNP-08", snapshot=snapshot.told(), what="deleted")
         if snapshot.state == "Destroyed":
-            raise refuse("CS-SNP-11", snapshot=_told(snapshot))
-        if snapshot.state in ("Allocated", "Creating", "BackingUp"):
-            raise refuse("CS-SNP-12", snapshot=_told(snapshot))
+            raise refuse("CS-SNP-11", snapshot=snapshot.told())
+        if snapshot.is_active:
+            raise refuse("CS-SNP-12", snapshot=snapshot.told(), value=snapshot.state)
 
     def finish() -> dict[str, Any]:
         snapshot.state = "Destroyed"
@@ -109,28 +190,28 @@ def delete(cloud: Cloud, call: Call) -> dict[str, Any]:
     return cloud.submit(call, finish, check=check, instance=("Snapshot", snapshot.id))
 
 
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
 @command(
     "listSnapshots",
     Param("id", "Snapshot"),
     Param("ids", "list"),
     Param("volumeid", "Volume"),
     Param("name"),
-    Param("keyword"),
+    Param("snapshottype"),
+    Param("intervaltype"),
     Param("zoneid", "Zone"),
     roles=READERS,
 )
 def list_snapshots(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Snapshots the caller may see; never the members of VM snapshots, never destroyed ones."""
-    shown = (s for s in cloud.snapshots.values() if s.state != "Destroyed" and s.kind != "GROUP")
-    rows = common.chosen(cloud, call, shown, "Snapshot")
+    """Snapshots the caller may see; never the members of VM snapshots, never destroyed ones (CS-SNP-13)."""
+    alive = (s for s in cloud.snapshots.values() if s.state != "Destroyed" and s.kind != "GROUP")
+    rows = common.by_keyword(call, common.chosen(cloud, call, alive, "Snapshot"), lambda s: s.name)
     if call.has("volumeid"):
         rows = [s for s in rows if s.volume == call["volumeid"].id]
     if call.has("name"):
         rows = [s for s in rows if s.name == call["name"]]
-    if call.has("keyword"):
-        rows = [s for s in rows if call["keyword"].lower() in s.name.lower()]
+    if call.has("snapshottype"):
+        rows = [s for s in rows if s.kind.lower() == call["snapshottype"].lower()]
     return page(call, "snapshot", common.Views(rows, lambda s: views.snapshot(cloud, s)))
-
-
-def _told(snapshot: Snapshot) -> str:
-    return f'Snapshot {{"id":{snapshot.n},"name":"{snapshot.name}","state":"{snapshot.state}","uuid":"{snapshot.id}"}}'

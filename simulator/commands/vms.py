@@ -1,14 +1,13 @@
-"""Virtual machines: deploy, start, stop, reboot, destroy, expunge, recover, update, list."""
+"""Virtual machines: deploy, start, stop, reboot, destroy, expunge, recover, list. Their details and offering: `reshaping`."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.clock import stamp
-from simulator.commands import common
-from simulator.model import GIB, Network, Nic, Plain, Vm, Volume
+from simulator.commands import common, deploying
+from simulator.model import Plain, Vm
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
 from simulator.wire import Call, Param, page
@@ -16,251 +15,188 @@ from simulator.wire import Call, Param, page
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
-HOST_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 JAVA = "org.apache.cloudstack.api.command.user.vm."
 VM = Param("id", "VirtualMachine", required=True, owned=True)
+GONE = ("Destroyed", "Expunging")
+
+
+def shown(cloud: Cloud, vm: Vm, call: Call) -> dict[str, Any]:
+    """A VM as the result of a job that works on it."""
+    return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
 
 
 # --- deploy -----------------------------------------------------------------------------------------------------------
 
 
-@command(
-    "deployVirtualMachine",
-    Param("zoneid", "Zone", required=True),
-    Param("serviceofferingid", "ServiceOffering", required=True),
-    Param("templateid", "Template"),
-    Param("volumeid", "Volume", owned=True),
-    Param("snapshotid", "Snapshot", owned=True),
-    Param("name"),
-    Param("displayname"),
-    Param("networkids", "list"),
-    Param("startvm", "bool"),
-    Param("rootdisksize", "long"),
-    java=JAVA + "DeployVMCmd",
-    creates=True,
-)
+@command("deployVirtualMachine", *deploying.PARAMS, java=JAVA + "DeployVMCmd", creates=True, by_admin=True)
 def deploy(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Allocate a VM with its NICs and blank root; start it unless told otherwise."""
-    _check_sources(cloud, call)
-    _check_custom_id(cloud, call)
-    boot = _boot(call)
-    cpus, memory = _size(cloud, call)
-    networks = _networks(cloud, call)
-    _check_user_data(call, networks[0])
-    vm = _allocated(cloud, call, networks, cpus, memory)
-    vm.boot = boot
+    vm = deploying.allocate(cloud, call)
     starts = call["startvm"] is not False
+
+    def begin() -> None:
+        if starts and vm.state == "Stopped":
+            _check_first_place(cloud, vm)
+            vm.state = "Starting"
+
+    def finish() -> dict[str, Any]:
+        if starts:
+            _launch(cloud, call, vm)
+        return shown(cloud, vm, call)
+
     return cloud.submit(
         call,
-        lambda: _deployed(cloud, call, vm, starts),
+        finish,
+        begin=begin,
+        host="start" if starts else "",
         queue=vm.id if starts else None,
         instance=("VirtualMachine", vm.id),
         entity=vm.id,
     )
 
 
-def _check_sources(cloud: Cloud, call: Call) -> None:
-    given = [n for n in ("templateid", "volumeid", "snapshotid") if call.has(n)]
-    if common.release(cloud) >= (4, 21) and len(given) != 1:
-        raise refuse("CS-DEP-01")
-    if common.release(cloud) < (4, 21) and not call.has("templateid"):
-        text = "Unable to execute API command deployvirtualmachine due to missing parameter templateid"
-        raise Refused(431, text, 9999)
-    name = call["name"]
-    if name is not None and not HOST_NAME.fullmatch(name):
-        raise refuse("CS-DEP-03", command="deployvirtualmachine")
-
-
-def _check_custom_id(cloud: Cloud, call: Call) -> None:
-    wanted = call.raw.get("customid")
-    if wanted is None:
+def _check_first_place(cloud: Cloud, vm: Vm) -> None:
+    """CS-DEP-16: a deploy that finds no host leaves a VM in Error, without volumes."""
+    if _candidates(cloud, vm):
         return
-    if not call.account.is_root:
-        raise refuse("CS-DEP-14")
-    if wanted in cloud.vms:
-        raise refuse("CS-DEP-14b", id=wanted)
+    told = refuse("CS-STA-05", vm=vm.told())
+    vm.state = "Error"
+    for disk in cloud.attached(vm):
+        cloud.take_off(disk)
+        disk.removed, disk.state = True, "Expunged"
+    _was_tried(cloud, vm)
+    raise told
 
 
-def _boot(call: Call) -> tuple[str, str] | None:
-    kind, mode = call.raw.get("boottype"), call.raw.get("bootmode")
-    name = call["name"] or ""
-    if kind is not None and kind.upper() not in ("UEFI", "BIOS"):
-        raise refuse("CS-DEP-09b", value=kind, name=name)
-    if kind is not None and mode is None:
-        raise refuse("CS-DEP-09" if kind.upper() == "UEFI" else "CS-DEP-17")
-    if mode is not None and mode.upper() not in ("LEGACY", "SECURE"):
-        raise refuse("CS-DEP-09c", value=mode, name=name)
-    return (kind.upper(), (mode or "").upper()) if kind is not None else None
+# --- start ------------------------------------------------------------------------------------------------------------
 
 
-def _size(cloud: Cloud, call: Call) -> tuple[int, int]:
-    """CS-DEP-08: processors and memory in MB, from the details for custom offerings and from nowhere else for fixed ones."""
-    offering: Plain = call["serviceofferingid"]
-    given = {k.lower(): v for row in call.mapped("details") for k, v in row.items()}
-    custom = {k: given[k] for k in ("cpunumber", "memory", "cpuspeed") if k in given}
-    fields = offering.fields
-    if not fields.get("iscustomized"):
-        if custom:
-            raise refuse("CS-DEP-08c")
-        return int(fields.get("cpunumber", 1)), int(fields.get("memory", 512))
-    if not custom:
-        raise refuse("CS-DEP-08")
-    cpus = _within(custom.get("cpunumber"), "CPU cores", int(fields.get("mincpu", 1)), int(fields.get("maxcpu", 64)))
-    if "cpuspeed" not in fields and not custom.get("cpuspeed"):
-        raise refuse("CS-DEP-08b", what="CPU speed", low=1, high=2147483647)
-    memory = _within(custom.get("memory"), "memory", int(fields.get("minmemory", 128)), int(fields.get("maxmemory", 262144)))
-    return cpus, memory
-
-
-def _within(text: str | None, what: str, low: int, high: int) -> int:
-    if text is None or not text.isdigit() or not low <= int(text) <= high:
-        raise refuse("CS-DEP-08b", what=what, low=low, high=high)
-    return int(text)
-
-
-def _networks(cloud: Cloud, call: Call) -> list[Network]:
-    listed = call["networkids"]
-    mapped = call.mapped("iptonetworklist")
-    if listed and mapped:
-        raise refuse("CS-DEP-05")
-    ids = listed or [row.get("networkid", "") for row in mapped]
-    found = [_network(cloud, call, i) for i in ids] or _default_networks(cloud, call)
-    if not found:
-        raise refuse("CS-DEP-06")
-    return found
-
-
-def _network(cloud: Cloud, call: Call, network_id: str) -> Network:
-    network = cloud.networks.get(network_id)
-    if network is None or network.removed:
-        raise Refused(431, f"Unable to find network by id {network_id}")
-    if network.account != call.account.name and not call.account.is_root:
-        raise Refused(531, f"Unable to use network with id= {network.id}, permission denied", 4365)
-    return network
-
-
-def _default_networks(cloud: Cloud, call: Call) -> list[Network]:
-    own = [n for n in cloud.networks.values() if n.account == call.account.name and n.kind == "Isolated" and not n.removed]
-    if len(own) > 1:
-        told = f'Account [{{"accountName":"{call.account.name}","id":{call.account.n},"uuid":"{call.account.id}"}}]'
-        text = f"More than 1 default Isolated networks are found for Account {told}; please specify networkIds"
-        raise Refused(431, text)
-    return own
-
-
-def _check_user_data(call: Call, default: Network) -> None:
-    """CS-DEP-07: networks without services give no password and no user data."""
-    if default.has_services:
-        return
-    template: Plain | None = call["templateid"]
-    if template is not None and template.fields.get("passwordenabled"):
-        raise refuse("CS-DEP-07", template=template.n, network=default.name)
-    if "userdata" in call.raw:
-        raise refuse("CS-DEP-07b", network=default.name, id=default.id)
-
-
-def _allocated(cloud: Cloud, call: Call, networks: list[Network], cpus: int, memory: int) -> Vm:
-    vm_id = call.raw.get("customid") or cloud.new_id()
-    name = call["name"] or f"VM-{vm_id}"
-    _check_name(cloud, name, networks)
-    now, template = cloud.clock.now(), call["templateid"]
-    vm = Vm(vm_id, cloud.number("VirtualMachine"), call.account.name, now, name=name, zone=call["zoneid"].id)
-    vm.display_name = call["displayname"] or name
-    vm.template, vm.offering = (template.id if template else None), call["serviceofferingid"].id
-    vm.cpus, vm.memory = cpus, memory
-    details = {k: v for row in call.mapped("details") for k, v in row.items()}
-    vm.details = {**details, "deployvm": "true"}
-    vm.nics = [_card(cloud, network, index) for index, network in enumerate(networks)]
-    cloud.vms[vm.id] = vm
-    _add_root(cloud, call, vm, template)
-    return vm
-
-
-def _check_name(cloud: Cloud, name: str, networks: list[Network]) -> None:
-    """CS-DEP-04: a host name is unique in its network until the VM that has it is expunged."""
-    for network in networks:
-        for other in cloud.vms.values():
-            if (
-                not other.removed
-                and other.name == name
-                and any(n.network == network.id for n in other.nics if not n.removed)
-            ):
-                raise refuse("CS-DEP-04", name=name, domain=network.domain, network=network.name)
-
-
-def _card(cloud: Cloud, network: Network, index: int) -> Nic:
-    number = cloud.number("Nic")
-    mac = f"02:01:{number >> 24 & 255:02x}:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-    address = f"10.1.1.{2 + number % 250}" if network.has_services else None
-    return Nic(cloud.new_id(), number, network.id, mac, address, index == 0, index)
-
-
-def _add_root(cloud: Cloud, call: Call, vm: Vm, template: Plain | None) -> None:
-    size = int(template.fields.get("size", 2 * GIB)) if template else 2 * GIB
-    asked = call["rootdisksize"]
-    root = Volume(cloud.new_id(), cloud.number("Volume"), vm.account, vm.created, name=f"ROOT-{vm.n}", kind="ROOT")
-    root.size, root.zone, root.vm, root.device = (asked * GIB if asked else size), vm.zone, vm.id, 0
-    root.template, root.offering = vm.template, vm.offering
-    cloud.volumes[root.id] = root
-
-
-def _deployed(cloud: Cloud, call: Call, vm: Vm, starts: bool) -> dict[str, Any]:
-    if starts:
-        _run(cloud, vm)
-    return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
-
-
-# --- start, stop, reboot ----------------------------------------------------------------------------------------------
-
-
-@command("startVirtualMachine", VM, java=JAVA + "StartVMCmd", asynchronous=True)
+@command(
+    "startVirtualMachine",
+    VM,
+    Param("hostid", "text"),
+    Param("podid", "text"),
+    Param("clusterid", "text"),
+    java=JAVA + "StartVMCmd",
+    asynchronous=True,
+    by_admin=True,
+)
 def start(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Start a VM: its Allocated disks are made, then it runs and writes."""
     vm: Vm = call["id"]
 
     def check() -> None:
-        if vm.state == "Running":
-            raise refuse("CS-STA-01", id=vm.id, name=vm.display_name)
-        _check_startable(cloud, vm)
+        _check_start(cloud, call, vm)
 
     def begin() -> None:
         if vm.state == "Stopped":
+            _check_place(cloud, call, vm)
             vm.state = "Starting"
-            vm.details.pop("deployvm", None)
+            _was_tried(cloud, vm)
 
     def finish() -> dict[str, Any]:
         if vm.state == "Starting":
-            _run(cloud, vm)
+            _launch(cloud, call, vm)
         elif vm.state != "Running":
             raise refuse("CS-STA-02", instance=vm.instance, id=vm.id)
-        return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
+        return shown(cloud, vm, call)
 
-    return cloud.submit(call, finish, check=check, begin=begin, queue=vm.id, instance=("VirtualMachine", vm.id))
+    return cloud.submit(
+        call, finish, check=check, begin=begin, host="start", queue=vm.id, instance=("VirtualMachine", vm.id)
+    )
 
 
-def _check_startable(cloud: Cloud, vm: Vm) -> None:
+def _check_start(cloud: Cloud, call: Call, vm: Vm) -> None:
+    for name in ("hostid", "podid", "clusterid"):
+        if name in call.raw and not call.account.is_root:
+            raise Refused(530, f"Parameter {name} can only be specified by a Root Admin, permission denied")
+    if vm.state == "Running":
+        raise refuse("CS-STA-01", id=vm.id, name=vm.name)
+    owner = cloud.accounts.get(vm.account)
+    if owner is not None and owner.state != "enabled":
+        raise Refused(530, f"The owner of {vm.told()} is disabled: {owner.told()}")
+    if vm.state in ("Stopped", "Error"):
+        _check_disks(cloud, vm)
+
+
+def _check_disks(cloud: Cloud, vm: Vm) -> None:
     disks = cloud.attached(vm)
-    if vm.state in ("Destroyed", "Expunging", "Stopping"):
-        raise refuse("CS-STA-02", instance=vm.instance, id=vm.id)
+    if vm.is_wiped:
+        raise refuse("CS-UPD-04")
     if not disks:
-        vm.updated, _ = cloud.clock.now(), vm.details.pop("deployvm", None)
         raise refuse("CS-STA-03", id=vm.id)
     if disks[0].device != 0:
-        vm.updated, _ = cloud.clock.now(), vm.details.pop("deployvm", None)
         raise refuse("CS-STA-04", id=vm.id)
+    template = cloud.plain.get("Template", {}).get(vm.template or "")
+    if disks[0].state == "Allocated" and (template is None or template.removed) and disks[0].template is not None:
+        raise refuse("CS-STA-06")
 
 
-def _run(cloud: Cloud, vm: Vm) -> None:
-    now = cloud.clock.now()
+def _check_place(cloud: Cloud, call: Call, vm: Vm) -> None:
+    """CS-STA-05, 08: a host that is up, and that can UEFI where the VM wants it."""
+    fresh = any(d.device == 0 and d.state == "Allocated" for d in cloud.attached(vm))
+    disabled = common.zone_is_disabled(cloud, call, vm.zone)
+    if _candidates(cloud, vm) and disabled is None:
+        return
+    if fresh:
+        raise refuse("CS-STA-05", vm=vm.told())
+    _was_tried(cloud, vm)
+    raise _no_capacity(cloud, call, vm)
+
+
+def _no_capacity(cloud: Cloud, call: Call, vm: Vm) -> Refused:
+    if not call.account.is_root:
+        return refuse("CS-STA-05b", id=vm.id)
+    said = vm.told().replace('"Stopped"', '"Starting"')
+    return refuse("CS-STA-05c", id=vm.id, vm=said, n=cloud.settings["start.retry"])
+
+
+def _candidates(cloud: Cloud, vm: Vm) -> list[Plain]:
+    wants_uefi = "UEFI" in vm.details
+    up = [
+        h
+        for h in common.hosts(cloud)
+        if h.fields.get("state", "Up") == "Up" and h.fields.get("resourcestate", "Enabled") == "Enabled"
+    ]
+    return [h for h in up if not wants_uefi or h.fields.get("ueficapability", True)]
+
+
+def _was_tried(cloud: Cloud, vm: Vm) -> None:
+    """CS-DEP-21: the first attempt to start leaves its mark, also when it fails."""
+    vm.updated = cloud.now()
+    vm.details.pop("deployvm", None)
+
+
+def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
+    """The host is told to run the VM; a host that does not leaves it Stopped."""
+    _was_tried(cloud, vm)
+    if cloud.faults.host_fails("start"):
+        vm.state = "Stopped"
+        raise _no_capacity(cloud, call, vm)
+    now = cloud.now()
     for disk in cloud.attached(vm):
         if disk.state == "Allocated":  # CS-STA-07
-            disk.state, disk.pool, disk.path = "Ready", common.a_pool(cloud), disk.id
+            common.place(cloud, disk)
+        disk.counted = True
+    for card in vm.nics:
+        _implement(cloud, card.network)
+        card.vlan = True
+    vm.host = vm.last_host = next(h.id for h in _candidates(cloud, vm))
     vm.state, vm.updated, vm.running_since, vm.written_until = "Running", now, now, now
-    vm.details.pop("deployvm", None)
     cloud.write(vm, f"boot {vm.id} {stamp(now)}")
 
 
-@command("stopVirtualMachine", VM, Param("forced", "bool"), java=JAVA + "StopVMCmd", asynchronous=True)
+def _implement(cloud: Cloud, network_id: str) -> None:
+    """A network comes to life with its first guest."""
+    network = cloud.networks[network_id]
+    network.state = "Implemented" if network.state == "Allocated" else network.state
+    network.vlan = network.vlan or 100 + network.n
+
+
+# --- stop, reboot -----------------------------------------------------------------------------------------------------
+
+
+@command("stopVirtualMachine", VM, Param("forced", "bool"), java=JAVA + "StopVMCmd", asynchronous=True, by_admin=True)
 def stop(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Stop a VM; one that does not run stays as it is (CS-STP-01)."""
     vm: Vm = call["id"]
@@ -275,29 +211,42 @@ def stop(cloud: Cloud, call: Call) -> dict[str, Any]:
 
     def finish() -> dict[str, Any]:
         if vm.state == "Stopping":
-            _halt(cloud, vm)
-        return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
+            _stop(cloud, vm, bool(call["forced"]))
+        return shown(cloud, vm, call)
 
-    return cloud.submit(call, finish, check=check, begin=begin, queue=vm.id, instance=("VirtualMachine", vm.id))
+    return cloud.submit(call, finish, check=check, begin=begin, host="stop", queue=vm.id, instance=("VirtualMachine", vm.id))
 
 
-def _halt(cloud: Cloud, vm: Vm) -> None:
+def _stop(cloud: Cloud, vm: Vm, forced: bool) -> None:
+    """CS-STP-02, 04: what a host that fails does to a graceful and to a forced stop."""
+    if not cloud.faults.host_fails("stop"):
+        halt(cloud, vm)
+    elif forced:
+        raise refuse("CS-STP-04", cloud.wording)
+    else:
+        vm.state = "Running"
+        raise refuse("CS-STP-02", vm=vm.told())
+
+
+def halt(cloud: Cloud, vm: Vm) -> None:
+    """The VM does not run any more."""
     cloud.write(vm, "shutdown")
-    vm.state, vm.running_since, vm.written_until, vm.updated = "Stopped", None, None, cloud.clock.now()
+    vm.state, vm.host = "Stopped", None
+    vm.running_since, vm.written_until, vm.updated = None, None, cloud.now()
 
 
-@command("rebootVirtualMachine", VM, java=JAVA + "RebootVMCmd", asynchronous=True)
+@command("rebootVirtualMachine", VM, java=JAVA + "RebootVMCmd", asynchronous=True, by_admin=True)
 def reboot(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Reboot a running VM."""
     vm: Vm = call["id"]
 
     def check() -> None:
         if vm.state != "Running":
-            raise refuse("CS-REB-01", id=vm.id, name=vm.display_name)
+            raise refuse("CS-REB-01", cloud.wording, id=vm.id, name=vm.display_name)
 
     def finish() -> dict[str, Any]:
         cloud.write(vm, "reboot")
-        return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
+        return shown(cloud, vm, call)
 
     return cloud.submit(call, finish, check=check, queue=vm.id, instance=("VirtualMachine", vm.id))
 
@@ -305,60 +254,100 @@ def reboot(cloud: Cloud, call: Call) -> dict[str, Any]:
 # --- destroy, expunge, recover ----------------------------------------------------------------------------------------
 
 
-@command("destroyVirtualMachine", VM, Param("expunge", "bool"), java=JAVA + "DestroyVMCmd", asynchronous=True)
+@command(
+    "destroyVirtualMachine",
+    VM,
+    Param("expunge", "bool"),
+    Param("volumeids", "list"),
+    java=JAVA + "DestroyVMCmd",
+    asynchronous=True,
+    by_admin=True,
+)
 def destroy(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Stop, detach every data disk, delete VM snapshots, and (with expunge) delete what sits at device 0."""
     vm: Vm = call["id"]
 
-    def check() -> None:
-        if call["expunge"] and not _may_expunge(cloud, call):
-            raise refuse("CS-DES-01")
-        if vm.protected:
-            raise refuse("CS-DES-03", id=vm.id, instance=vm.instance)
-        root = next((d for d in cloud.attached(vm) if d.device == 0), None)
-        if root is not None and root.state == "Snapshotting":
-            raise refuse("CS-DES-04", cloud.wording)
-
     def finish() -> dict[str, Any]:
-        if vm.state not in ("Destroyed", "Expunging"):
-            _destroyed(cloud, vm)
-        if not call["expunge"]:
-            return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
-        _expunged(cloud, vm)
-        empty: list[Any] = []
-        return {
-            "virtualmachine": {
-                "securitygroup": empty,
-                "nic": empty,
-                "affinitygroup": empty,
-                "deleteprotection": False,
-                "tags": empty,
-            }
-        }
+        if vm.state not in GONE:
+            _destroyed(cloud, call, vm)
+        if not call["expunge"] or _expunges_nothing(cloud, vm):
+            return shown(cloud, vm, call)
+        expunged(cloud, vm)
+        nothing: list[Any] = []
+        lists = dict.fromkeys(("securitygroup", "nic", "affinitygroup", "tags"), nothing)
+        return {"virtualmachine": {**lists, "deleteprotection": False}}
 
-    return cloud.submit(call, finish, check=check, queue=vm.id, instance=("VirtualMachine", vm.id))
+    return cloud.submit(
+        call,
+        finish,
+        check=lambda: _check_destroy(cloud, call, vm),
+        host="stop" if vm.state == "Running" else "",
+        queue=vm.id,
+        instance=("VirtualMachine", vm.id),
+    )
+
+
+def _expunges_nothing(cloud: Cloud, vm: Vm) -> bool:
+    """CS-DES-08: 4.15 takes a destroyed VM for done."""
+    return common.release(cloud) < (4, 16) and vm.state == "Destroyed"
+
+
+def _check_destroy(cloud: Cloud, call: Call, vm: Vm) -> None:
+    if call["expunge"] and not _may_expunge(cloud, call):
+        raise refuse("CS-DES-01" if common.release(cloud) >= (4, 20) else "CS-DES-01b")
+    if vm.protected:
+        raise refuse("CS-DES-03", id=vm.id, instance=vm.instance)
+    disks = cloud.attached(vm)
+    root = next((d for d in disks if d.device == 0), None)
+    if root is not None and any(s.state in ("Creating", "BackingUp") for s in cloud.snapshots_of(root)):
+        raise refuse("CS-DES-04", cloud.wording)
+    wrong = [cloud.find("Volume", i) for i in call["volumeids"] or () if i not in {d.id for d in disks if d.device != 0}]
+    if wrong:
+        told = "".join(f"{volume.told()}; " for volume in wrong if volume is not None)
+        raise Refused(431, f"The following supplied volumes are not DATADISK attached to the VM: {told}")
 
 
 def _may_expunge(cloud: Cloud, call: Call) -> bool:
     return bool(call.account.is_root or cloud.settings["allow.user.expunge.recover.vm"])
 
 
-def _destroyed(cloud: Cloud, vm: Vm) -> None:
+def _destroyed(cloud: Cloud, call: Call, vm: Vm) -> None:
     """CS-DES-05: data disks go free, whatever snapshots there are; the root and the NICs stay with the VM."""
     if vm.state in ("Running", "Stopping", "Starting"):
-        _halt(cloud, vm)
+        halt(cloud, vm)
+    if vm.is_wiped:
+        raise refuse("CS-DES-07")
     for disk in cloud.attached(vm):
         if disk.device != 0:
-            common.detach(disk)
-    for row in cloud.snapshot_rows(vm):
+            cloud.take_off(disk)
+            if disk.id in (call["volumeids"] or ()):
+                disk.state = "Destroy"
+    _forget_snapshots(cloud, vm)
+    vm.state, vm.updated = "Destroyed", cloud.now()
+
+
+def _forget_snapshots(cloud: Cloud, vm: Vm) -> None:
+    """CS-DES-07, 12: VM snapshots go with the VM; the root returns to its base, data disks have gone as they were."""
+    rows = cloud.snapshot_rows(vm)
+    stuck = any(row.state in ("Reverting", "Creating", "Allocated") or undeletable(cloud, row) for row in rows)
+    if stuck or (rows and cloud.faults.host_fails("merge")):
+        raise refuse("CS-DES-07")
+    for row in rows:
         row.removed = True
-    vm.state, vm.updated = "Destroyed", cloud.clock.now()
+    for disk in cloud.attached(vm):
+        if rows and disk.path is not None:
+            disk.path = disk.id
 
 
-def _expunged(cloud: Cloud, vm: Vm) -> None:
+def undeletable(cloud: Cloud, row: Any) -> bool:
+    """A failed row of a VM that never was on a host: there is nobody to ask."""
+    return row.state in ("Error", "Expunging") and not row.on_files and cloud.vms[row.vm].last_host is None
+
+
+def expunged(cloud: Cloud, vm: Vm) -> None:
     """CS-DES-06, 11: what sits at device 0 is deleted, delete-protected or not."""
     for disk in cloud.attached(vm):
-        common.detach(disk)
+        cloud.take_off(disk)
         disk.removed, disk.state = True, "Expunged"
     for card in vm.nics:
         card.removed = True
@@ -371,22 +360,24 @@ def expunge(cloud: Cloud, call: Call) -> dict[str, Any]:
     vm: Vm = call["id"]
 
     def check() -> None:
-        if vm.state not in ("Destroyed", "Expunging", "Error"):
+        if vm.state not in (*GONE, "Error"):
             raise refuse("CS-EXP-01")
         if not _may_expunge(cloud, call):
             raise refuse("CS-EXP-02")
 
     def finish() -> dict[str, Any]:
-        _expunged(cloud, vm)
+        expunged(cloud, vm)
         return {"success": True}
 
     return cloud.submit(call, finish, check=check, instance=("VirtualMachine", vm.id))
 
 
-@command("recoverVirtualMachine", Param("id", "VirtualMachine", required=True, owned=True))
+@command("recoverVirtualMachine", Param("id", "VirtualMachine", required=True, owned=True, removed=True))
 def recover(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Bring a destroyed VM back, stopped; its data disks and snapshots do not come back."""
     vm: Vm = call["id"]
+    if vm.removed:
+        raise Refused(431, f"Unable to find an Instance with id {vm.n}")
     if not _may_expunge(cloud, call):
         raise refuse("CS-REC-02")
     if vm.state != "Destroyed":
@@ -397,31 +388,54 @@ def recover(cloud: Cloud, call: Call) -> dict[str, Any]:
 
 # --- list -------------------------------------------------------------------------------------------------------------
 
-
-@command(
-    "listVirtualMachines",
+FILTERS = (
     Param("id", "VirtualMachine"),
     Param("ids", "list"),
     Param("name"),
     Param("state"),
-    Param("keyword"),
     Param("zoneid", "Zone"),
     Param("networkid", "Network"),
-    roles=READERS,
+    Param("templateid", "Template"),
+    Param("hostid", "Host"),
+    Param("details", "list"),
+    Param("hypervisor"),
 )
+
+
+@command("listVirtualMachines", *FILTERS, roles=READERS)
 def list_vms(cloud: Cloud, call: Call) -> dict[str, Any]:
     """VMs the caller may see; destroyed ones only for administrators (CS-LST-03)."""
+    wanted = _groups(call)
+    rows = _found(cloud, call)
+    return page(call, "virtualmachine", common.Views(rows, lambda vm: views.vm(cloud, vm, call.account, wanted=wanted)))
+
+
+def _groups(call: Call) -> frozenset[str]:
+    asked = call["details"] or ["all"]
+    strange = [group for group in asked if group not in (*views.GROUPS, "all")]
+    if strange:
+        known = ", ".join(["all", *views.GROUPS])
+        raise Refused(431, f"The details parameter contains a non permitted value. The allowed values are [{known}]")
+    return views.EVERYTHING if "all" in asked else frozenset(asked)
+
+
+def _found(cloud: Cloud, call: Call) -> list[Vm]:
     found = common.chosen(cloud, call, cloud.vms.values(), "VirtualMachine")
     hides = not call.account.is_root and not cloud.settings["allow.user.view.destroyed.vm"]
-    gone = ("Destroyed", "Expunging")
-    rows = [vm for vm in found if not (vm.state in gone and (hides or call["state"] == "present"))]
-    if call.has("name"):
-        exact = common.release(cloud) >= (4, 17)  # CS-LST-02
-        rows = [vm for vm in rows if vm.name == call["name"] or (not exact and call["name"] in vm.name)]
-    if call.has("state") and call["state"] != "present":
-        rows = [vm for vm in rows if vm.state.lower() == call["state"].lower()]
-    if call.has("keyword"):
-        rows = [vm for vm in rows if call["keyword"].lower() in f"{vm.name} {vm.display_name}".lower()]
-    if call.has("networkid"):
-        rows = [vm for vm in rows if any(n.network == call["networkid"].id for n in vm.nics)]
-    return page(call, "virtualmachine", common.Views(rows, lambda vm: views.vm(cloud, vm, call.account)))
+    rows = [vm for vm in found if not (vm.state in GONE and (hides or call["state"] == "present"))]
+    rows = rows if call["state"] == "present" else common.in_state(call, rows)
+    rows = common.by_keyword(call, rows, lambda vm: f"{vm.name} {vm.display_name} {vm.state}")
+    return [vm for vm in rows if _named(cloud, call, vm) and _elsewhere(call, vm)]
+
+
+def _named(cloud: Cloud, call: Call, vm: Vm) -> bool:
+    """CS-LST-02: the whole host name, or part of it up to 4.16."""
+    wanted = call["name"]
+    return wanted is None or vm.name == wanted or (common.release(cloud) < (4, 17) and wanted in vm.name)
+
+
+def _elsewhere(call: Call, vm: Vm) -> bool:
+    on = call["networkid"] is None or any(n.network == call["networkid"].id for n in vm.nics if not n.removed)
+    of = call["templateid"] is None or vm.template == call["templateid"].id
+    at = call["hostid"] is None or vm.host == call["hostid"].id
+    return on and of and at

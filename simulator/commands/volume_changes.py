@@ -1,0 +1,182 @@
+"""What of a volume can be changed later: size, name, protection, pool, details."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simulator.commands import common
+from simulator.commands.volumes import JAVA, shown
+from simulator.model import GIB, Plain, Volume
+from simulator.refusals import Refused, refuse
+from simulator.registry import ADMIN, READERS, command
+from simulator.wire import Call, Param, page
+
+if TYPE_CHECKING:
+    from simulator.cloud import Cloud
+
+
+@command(
+    "resizeVolume",
+    Param("id", "Volume", required=True, owned=True),
+    Param("size", "long"),
+    Param("shrinkok", "bool"),
+    Param("diskofferingid", "DiskOffering"),
+    java=JAVA + "ResizeVolumeCmd",
+    asynchronous=True,
+    by_admin=True,
+)
+def resize(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Another size, in GiB. An allocated volume is only told; a stored one is resized by a host."""
+    volume: Volume = call["id"]
+    size = (call["size"] or volume.size // GIB) * GIB
+
+    def begin() -> None:
+        if volume.state == "Ready" and size != volume.size:
+            volume.state = "Resizing"
+
+    def finish() -> dict[str, Any]:
+        if volume.state == "Resizing":
+            volume.state = "Ready"
+            if cloud.faults.host_fails("resize") or (size < volume.size and cloud.hypervisor != "KVM"):
+                raise refuse("CS-VOL-09b", id=volume.id)
+        volume.size = size
+        return shown(cloud, volume, call)
+
+    return cloud.submit(
+        call,
+        finish,
+        check=lambda: _check_resize(cloud, call, volume, size),
+        begin=begin,
+        host="resize",
+        queue=volume.vm,
+        instance=("Volume", volume.id),
+    )
+
+
+def _check_resize(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
+    if any(s.is_active for s in cloud.snapshots_of(volume)):
+        raise refuse("CS-VOL-09c")
+    if size < volume.size and volume.state != "Allocated":
+        _check_shrink(cloud, call, volume, size)
+    _check_vm_snapshots(cloud, volume)
+    grown = max(size - volume.size, 0)
+    try:
+        common.check_limits(cloud, cloud.accounts[volume.account], {"primary_storage": grown} if grown else {})
+    except Refused as fault:
+        raise Refused(530, fault.text) from None
+
+
+def _check_shrink(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
+    """CS-VOL-09."""
+    if cloud.hypervisor == "KVM" and volume.format == "QCOW2":
+        raise refuse("CS-VOL-09")
+    if not call["shrinkok"]:
+        told = "would shrink the volume.Need to sign off by supplying the shrinkok parameter with value of true."
+        raise Refused(432, f"Going from existing size of {volume.size} to size of {size} {told}")
+
+
+def _check_vm_snapshots(cloud: Cloud, volume: Volume) -> None:
+    """CS-VOL-07, 08: only beside VM snapshots that are files without memory."""
+    vm = common.vm_of(cloud, volume)
+    rows = cloud.snapshot_rows(vm) if vm is not None else []
+    if rows and common.release(cloud) < (4, 21):
+        raise refuse("CS-VOL-07b", cloud.wording)
+    if any(not row.on_files for row in rows):
+        raise refuse("CS-VOL-07")
+
+
+@command(
+    "updateVolume",
+    Param("id", "Volume"),
+    Param("name"),
+    Param("deleteprotection", "bool"),
+    Param("path"),
+    Param("storageid", "StoragePool"),
+    Param("customid"),
+    roles=ADMIN,
+    java=JAVA + "UpdateVolumeCmd",
+    asynchronous=True,
+    by_admin=True,
+)
+def update(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Another name, or protection from deletion."""
+    volume: Volume = call["id"]
+
+    def finish() -> dict[str, Any]:
+        volume.name = call["name"] or volume.name
+        volume.path = call["path"] or volume.path
+        if call["deleteprotection"] is not None:
+            volume.protected = call["deleteprotection"]
+        return shown(cloud, volume, call)
+
+    return cloud.submit(call, finish, instance=("Volume", volume.id))
+
+
+@command(
+    "migrateVolume",
+    Param("volumeid", "Volume", required=True, owned=True),
+    Param("storageid", "StoragePool", required=True),
+    java=JAVA + "MigrateVolumeCmd",
+    asynchronous=True,
+    by_admin=True,
+    roles=ADMIN,
+)
+def migrate(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Another pool."""
+    volume: Volume = call["volumeid"]
+    pool: Plain = call["storageid"]
+
+    def check() -> None:
+        vm = common.vm_of(cloud, volume)
+        if vm is not None and cloud.snapshot_rows(vm):
+            raise refuse("CS-VOL-11", cloud.wording)
+        if volume.state != "Ready":
+            raise Refused(431, "Volume must be in ready state")
+
+    def begin() -> None:
+        volume.state = "Migrating"
+
+    def finish() -> dict[str, Any]:
+        volume.state, volume.pool = "Ready", pool.id
+        return shown(cloud, volume, call)
+
+    return cloud.submit(call, finish, check=check, begin=begin, queue=volume.vm, instance=("Volume", volume.id))
+
+
+# --- details ----------------------------------------------------------------------------------------------------------
+
+DETAILED = (Param("resourceid", required=True), Param("resourcetype", required=True))
+
+
+@command(
+    "addResourceDetail",
+    *DETAILED,
+    Param("details", "map"),
+    roles=ADMIN,
+    java=JAVA + "AddResourceDetailCmd",
+    asynchronous=True,
+)
+def add_detail(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Details of a volume, for administrators."""
+
+    def finish() -> dict[str, Any]:
+        volume = cloud.volumes.get(call["resourceid"])
+        if volume is None or call["resourcetype"].lower() != "volume":
+            raise Refused(431, f"Unable to find resource by uuid {call['resourceid']} and type {call['resourcetype']}")
+        volume.details |= {row["key"]: row.get("value", "") for row in call.mapped("details") if "key" in row}
+        return {"success": True}
+
+    return cloud.submit(call, finish)
+
+
+@command("listResourceDetails", Param("resourceid"), Param("resourcetype", required=True), Param("key"), roles=READERS)
+def list_details(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """The details of a volume."""
+    volume = cloud.volumes.get(call["resourceid"] or "")
+    seen = volume is not None and not volume.removed and cloud.may_act_on(call.account, volume)
+    rows = (
+        [{"resourceid": volume.id, "resourcetype": "Volume", "key": k, "value": v} for k, v in volume.details.items()]
+        if seen and volume
+        else []
+    )
+    return page(call, "resourcedetail", rows)
