@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 BUSY_MS = 5000
-READ_ONLY_CODES = frozenset({1290, 1792, 1142, 1044})
 
 
 class StoreError(Exception):
@@ -28,6 +27,10 @@ class DatabaseMissing(StoreError):
 
 class DatabaseReadOnly(StoreError):
     """It can be read but not written."""
+
+
+class DatabaseBusy(StoreError):
+    """Others hold what this transaction needs; nothing was written, and it may be tried again."""
 
 
 class DatabaseUnreachable(StoreError):
@@ -75,16 +78,17 @@ class Database:
                 yield connection
         except sa.exc.DBAPIError as fault:
             raise self._told(fault) from fault
+        except sa.exc.TimeoutError as fault:
+            raise DatabaseBusy(f"all connections to the database {self.shown} are in use: try again") from fault
 
     def _told(self, fault: sa.exc.DBAPIError) -> Exception:
-        code = fault.orig.args[0] if fault.orig is not None and fault.orig.args else None
-        if _read_only(fault, code):
-            return DatabaseReadOnly(f"the database {self.shown} cannot be written: check the file's rights and the disk")
-        if _no_table(fault, code):
-            return DatabaseMissing(f"the database {self.shown} lacks our tables: run `failover db upgrade`")
+        name = _name(fault)
+        for names, kind, then in _SENTENCES:
+            if name.startswith(names):
+                return kind(f"the database {self.shown} {then}")
         if isinstance(fault, sa.exc.OperationalError):
             then = "check that the server runs, and user, password and address"
-            return DatabaseUnreachable(f"the database {self.shown} does not answer ({code}): {then}")
+            return DatabaseUnreachable(f"the database {self.shown} does not answer ({name}): {then}")
         return fault
 
 
@@ -94,13 +98,37 @@ def _refuse_missing(url: URL, create: bool) -> None:
         raise DatabaseMissing(f"there is no database {path}: run `failover init` to make one")
 
 
-def _read_only(fault: sa.exc.DBAPIError, code: object) -> bool:
-    name = getattr(fault.orig, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_FULL")) or (code in READ_ONLY_CODES)
+def _name(fault: sa.exc.DBAPIError) -> str:
+    """SQLite's name of a fault, or MariaDB's number."""
+    said = fault.orig.args[0] if fault.orig is not None and fault.orig.args else ""
+    return NO_TABLE if "no such table" in str(said) else getattr(fault.orig, "sqlite_errorname", str(said))
 
 
-def _no_table(fault: sa.exc.DBAPIError, code: object) -> bool:
-    return code == 1146 or (getattr(fault.orig, "sqlite_errorname", "") == "SQLITE_ERROR" and "no such table" in str(code))
+NO_TABLE = "NO_TABLE"
+_SENTENCES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+    (
+        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_FULL"),
+        DatabaseReadOnly,
+        "cannot be written: check the rights of the file and its folder, and the space on the disk",
+    ),
+    (
+        ("1036", "1290", "1792", "1142", "1044"),
+        DatabaseReadOnly,
+        "cannot be written: see that it is not read-only, and grant its user SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX",
+    ),
+    ((NO_TABLE, "1146"), DatabaseMissing, "lacks our tables: run `failover db upgrade`"),
+    (("1049",), DatabaseMissing, "is not there on its server: create it, or correct its name"),
+    (
+        ("SQLITE_BUSY", "SQLITE_LOCKED", "1020", "1205", "1213"),
+        DatabaseBusy,
+        "is busy with other work; nothing was written: try again",
+    ),
+    (
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"),
+        StoreError,
+        "is no SQLite database, or a damaged one: correct `database.url`, or bring back a backup",
+    ),
+)
 
 
 def _sqlite(url: URL) -> sa.Engine:
@@ -126,8 +154,16 @@ def _mariadb(url: URL, ca_file: Path | None) -> sa.Engine:
     arguments: dict[str, object] = {"charset": "utf8mb4", "connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}
     arguments["init_command"] = "SET time_zone = '+00:00'"
     if ca_file is not None:
-        arguments["ssl"] = ssl.create_default_context(cafile=str(ca_file))
+        arguments["ssl"] = _verified(ca_file)
     return sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=16, connect_args=arguments)
+
+
+def _verified(ca_file: Path) -> ssl.SSLContext:
+    """TLS that checks the server's certificate, and refuses a server that offers none."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except OSError as unreadable:
+        raise StoreError(f"the certificates in {ca_file} cannot be read: correct `database.ca_file`") from unreadable
 
 
 def upgrade(database: Database) -> bool:
