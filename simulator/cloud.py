@@ -287,6 +287,7 @@ class Cloud:
 
     def hang(self, volume: Volume, vm: Vm, device: int) -> None:
         """A volume hangs on a VM; what sits at device 0 is its root."""
+        self.settle(vm)
         volume.vm, volume.vm_n, volume.device = vm.id, vm.n, device
         volume.kind = "ROOT" if device == 0 else "DATADISK"
         vm.disks.add(volume.id)
@@ -295,6 +296,7 @@ class Cloud:
         """A volume hangs on nothing any more; whatever it was, it is a data disk now (CS-DET-10)."""
         vm = self.vms.get(volume.vm or "")
         if vm is not None:
+            self.settle(vm)
             vm.disks.discard(volume.id)
         volume.vm, volume.vm_n, volume.device, volume.attached, volume.counted = None, None, None, None, False
         volume.kind = "DATADISK"
@@ -333,13 +335,11 @@ class Cloud:
         return self.content_of(self.volumes[volume_id])
 
     def content_of(self, volume: Volume) -> str:
-        """What a host would copy of this volume now."""
+        """What is on a volume at this moment, writes of a running guest included. Looking changes nothing."""
         vm = self.vms.get(volume.vm or "")
-        if vm is not None and vm.state == "Running" and volume.state == "Ready" and vm.written_until is not None:
-            if vm.written_until != self.now():
-                self.write(vm, f"until {self.now().isoformat()}")
-            vm.written_until = self.now()
-        return volume.content
+        if vm is None or vm.written_until is None or vm.written_until == self.now():
+            return volume.content
+        return _written(volume.content, f"until {self.now().isoformat()}")
 
     def guest_writes(self, vm_id: str, what: str = "guest") -> None:
         """The guest system writes to all its disks."""
@@ -347,8 +347,15 @@ class Cloud:
 
     def write(self, vm: Vm, what: str) -> None:
         """Change the content of every disk of a VM."""
+        self.settle(vm)
         for volume in self.attached(vm):
-            volume.content = hashlib.sha256(f"{volume.content}/{what}".encode()).hexdigest()[:16]
+            volume.content = _written(volume.content, what)
+
+    def settle(self, vm: Vm) -> None:
+        """What a running guest has written up to now is on its disks, whatever happens to them next."""
+        for volume in self.attached(vm):
+            volume.content = self.content_of(volume)
+        vm.written_until = None if vm.written_until is None else self.now()
 
     # --- from outside -------------------------------------------------------------------------------------------------
 
@@ -356,6 +363,11 @@ class Cloud:
         """Everything as it is, for tests: rows by kind and uuid, without what was removed."""
         self.jobs.run(self.clock.now())
         return views.truth(self)
+
+    def spread_created(self) -> None:
+        """Give every volume a second of creation of its own, as a hand in the database would."""
+        for index, volume in enumerate(self.volumes.values()):
+            volume.created += timedelta(seconds=index)
 
     def configure(self, name: str, value: Any) -> None:
         """Change a setting; those that are not dynamic have no effect before a restart (CS-SNP-14)."""
@@ -389,6 +401,10 @@ class Caller:
         text = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in params.items()}
         self.cloud.jobs.run(self.cloud.clock.now())
         return self.cloud._answered(self.account, command, {"command": command, **text})
+
+
+def _written(content: str, what: str) -> str:
+    return hashlib.sha256(f"{content}/{what}".encode()).hexdigest()[:16]
 
 
 def _defaults(release: str) -> dict[str, Any]:

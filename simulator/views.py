@@ -407,10 +407,6 @@ def event(cloud: Cloud, row: Event) -> Row:
 
 def truth(cloud: Cloud) -> dict[str, Any]:
     """Every row that is not removed, as plain data by kind and uuid."""
-    for vm_row in cloud.vms.values():
-        if vm_row.state == "Running":
-            for disk in cloud.attached(vm_row):
-                cloud.content_of(disk)
     kinds: dict[str, Mapping[str, Entity]] = {
         "vms": cloud.vms,
         "volumes": cloud.volumes,
@@ -421,5 +417,7 @@ def truth(cloud: Cloud) -> dict[str, Any]:
     told: dict[str, Any] = {
         name: {row.id: dict(vars(row)) for row in rows.values() if not row.removed} for name, rows in kinds.items()
     }
+    for volume_id, told_volume in told["volumes"].items():
+        told_volume["content"] = cloud.content_of(cloud.volumes[volume_id])
     told["jobs"] = {j.id: {"command": j.command, "status": j.status, "code": j.code} for j in cloud.jobs.rows.values()}
     return told

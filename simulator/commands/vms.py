@@ -111,7 +111,7 @@ def _check_start(cloud: Cloud, call: Call, vm: Vm) -> None:
         if name in call.raw and not call.account.is_root:
             raise Refused(530, f"Parameter {name} can only be specified by a Root Admin, permission denied")
     if vm.state == "Running":
-        raise refuse("CS-STA-01", id=vm.id, name=vm.name)
+        raise refuse("CS-STA-01", id=vm.id, name=vm.display_name)
     owner = cloud.accounts.get(vm.account)
     if owner is not None and owner.state != "enabled":
         raise Refused(530, f"The owner of {vm.told()} is disabled: {owner.told()}")

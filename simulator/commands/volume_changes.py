@@ -56,7 +56,7 @@ def resize(cloud: Cloud, call: Call) -> dict[str, Any]:
 def _check_resize(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
     if any(s.is_active for s in cloud.snapshots_of(volume)):
         raise refuse("CS-VOL-09c")
-    if size < volume.size and volume.state != "Allocated":
+    if size < volume.size:
         _check_shrink(cloud, call, volume, size)
     _check_vm_snapshots(cloud, volume)
     grown = max(size - volume.size, 0)
@@ -68,7 +68,7 @@ def _check_resize(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
 
 def _check_shrink(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
     """CS-VOL-09."""
-    if cloud.hypervisor == "KVM" and volume.format == "QCOW2":
+    if cloud.hypervisor == "KVM" and volume.format == "QCOW2" and volume.state != "Allocated":
         raise refuse("CS-VOL-09")
     if not call["shrinkok"]:
         told = "would shrink the volume.Need to sign off by supplying the shrinkok parameter with value of true."

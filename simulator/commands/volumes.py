@@ -106,7 +106,7 @@ def _asked_size(cloud: Cloud, call: Call, custom: bool) -> int | None:
 
 def _from_snapshot(cloud: Cloud, call: Call, owner: Account, snapshot: Snapshot) -> Volume:
     source = cloud.volumes[snapshot.volume]
-    if snapshot.removed or snapshot.state == "Destroyed":
+    if snapshot.removed:
         raise Refused(431, f"unable to find a snapshot with id {snapshot.n}")
     if snapshot.state != "BackedUp":
         raise refuse("CS-VOL-03", id=snapshot.told() if common.release(cloud) >= (4, 20, 1) else f"id={snapshot.n}")
@@ -294,15 +294,21 @@ def _take_turn(cloud: Cloud, volume: Volume, vm: Vm, device: int | None) -> None
         raise refuse("CS-ATT-19")
     if volume.state not in ("Allocated", "Ready"):
         raise refuse("CS-ATT-22", volume=_object(cloud, volume), value=volume.state)
-    made = [d for d in cloud.attached(vm) if d.state == "Ready"]
-    if volume.state == "Allocated" and made:  # CS-ATT-17
+    place = _place_beside(cloud, vm)
+    if volume.state == "Allocated" and place is not None:  # CS-ATT-17
         if volume.pool is not None:
             told = json.dumps({"name": volume.name, "uuid": volume.id}, separators=(",", ":"))
             raise Refused(530, f"Unable to find suitable primary storage when creating volume [{told}].")
-        volume.state, volume.pool = "Creating", made[0].pool
+        volume.state, volume.pool = "Creating", place
     elif volume.state == "Ready":
         _device(cloud, vm, device)
         volume.state = "Attaching"
+
+
+def _place_beside(cloud: Cloud, vm: Vm) -> str | None:
+    """The pool of the VM's first disk that exists; a VM that has run, but has none, has a place near its last host."""
+    made = next((d.pool for d in cloud.attached(vm) if d.state == "Ready" and d.pool is not None), None)
+    return made or (common.a_pool(cloud) if vm.last_host is not None else None)
 
 
 def _ready_to_hang(cloud: Cloud, volume: Volume, vm: Vm, device: int | None) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl
 
 from simulator import Cloud, TurnedClock, load_estate
+from simulator.faults import ALWAYS
 from tests.conformance import directions, remote, setup
 from tests.conformance.comparing import Answer
 from tests.conformance.doors import answer_of
@@ -13,7 +16,8 @@ from tests.conformance.records import Scenario
 from tests.conformance.replaying import Server
 from tests.conformance.walking import WALKER
 
-JOB_SECONDS = 2.0
+JOB_SECONDS, WALK_SECONDS = 2.0, 1.0
+WORDS = {"true": True, "false": False}
 
 
 class CloudDoor:
@@ -28,10 +32,10 @@ class CloudDoor:
 
 
 class CloudHands:
-    """What can be done to a simulated cloud off the record."""
+    """What can be done to a simulated cloud off the record. `jobs`: step → the id, as recorded, of the job it submitted."""
 
-    def __init__(self, cloud: Cloud, clock: TurnedClock) -> None:
-        self._cloud, self._clock = cloud, clock
+    def __init__(self, cloud: Cloud, clock: TurnedClock, jobs: dict[str, str] | None = None) -> None:
+        self._cloud, self._clock, self._jobs = cloud, clock, jobs or {}
 
     def pause(self, seconds: float) -> None:
         self._clock.advance(seconds)
@@ -42,22 +46,122 @@ class CloudHands:
 
     def do(self, direction: str, ids: Identities) -> bool:
         verb, *words = direction.split()
-        if verb == "wait":
-            self.pause(float(words[0]))
-        elif verb == "restart":
-            self._cloud.restart()
-        elif verb == "set":
-            self._cloud.configure(words[0], {"true": True, "false": False}.get(words[1], words[1]))
-        else:
+        if verb in ("lose-job", "break-job"):
+            return self._touch_job(verb, words[0], ids)
+        act = _VERBS.get(verb)
+        if act is None:
             return False
+        act(self._cloud, self._clock, *words)
         return True
+
+    def _touch_job(self, verb: str, step: str, ids: Identities) -> bool:
+        job = self._cloud.jobs.rows.get(ids.translate(self._jobs.get(step, "")))
+        if job is None:
+            return False
+        if verb == "lose-job":
+            self._cloud.jobs.purge(job.id)
+        else:
+            job.status, job.code, job.result = 2, 530, None
+        return True
+
+
+def _wait(cloud: Cloud, clock: TurnedClock, seconds: str) -> None:
+    clock.advance(float(seconds))
+
+
+def _restart(cloud: Cloud, clock: TurnedClock) -> None:
+    cloud.restart()
+
+
+def _set(cloud: Cloud, clock: TurnedClock, name: str, value: str) -> None:
+    cloud.configure(name, WORDS.get(value, value))
+
+
+def _slow(cloud: Cloud, clock: TurnedClock, work: str, seconds: str) -> None:
+    cloud.faults.add("host-slow", work, seconds=float(seconds), times=ALWAYS)
+
+
+def _fail(cloud: Cloud, clock: TurnedClock, work: str) -> None:
+    cloud.faults.add("host-fails", work, times=ALWAYS)
+
+
+def _well(cloud: Cloud, clock: TurnedClock) -> None:
+    cloud.faults.clear()
+
+
+def _limit(cloud: Cloud, clock: TurnedClock, account: str, kind: str, most: str) -> None:
+    cloud.accounts[account].limits[kind] = int(most)
+
+
+def _account(cloud: Cloud, clock: TurnedClock, name: str, state: str) -> None:
+    cloud.accounts[name].state = state
+
+
+def _user(cloud: Cloud, clock: TurnedClock, name: str, state: str) -> None:
+    cloud.accounts[name].user_state = state
+
+
+def _zone(cloud: Cloud, clock: TurnedClock, state: str) -> None:
+    _fields(cloud, "Zone", "allocationstate", state)
+
+
+def _hosts(cloud: Cloud, clock: TurnedClock, state: str) -> None:
+    _fields(cloud, "Host", "resourcestate", state)
+
+
+def _edit(cloud: Cloud, clock: TurnedClock, kind: str, field: str, value: str) -> None:
+    """A column of every row of a kind, changed in the database."""
+    if (kind, field) == ("hypervisor", "max"):
+        cloud.max_data_disks = int(value)
+    elif kind == "volume":
+        for row in cloud.volumes.values():
+            setattr(row, field, value)
+    else:
+        table = {"host": "Host", "pool": "StoragePool"}[kind]
+        _fields(cloud, table, {"uefi": "ueficapability"}.get(field, field), WORDS.get(value, value))
+
+
+def _fields(cloud: Cloud, kind: str, field: str, value: Any) -> None:
+    for row in cloud.plain[kind].values():
+        row.fields[field] = value
+
+
+def _tidy(cloud: Cloud, clock: TurnedClock, snapshot: str) -> None:
+    """The server's own clean-up has come round to a destroyed volume snapshot."""
+    row = cloud.snapshots.get(snapshot)
+    if row is not None and row.state == "Destroyed":
+        row.removed = True
+
+
+def _spread(cloud: Cloud, clock: TurnedClock, kind: str) -> None:
+    """Every volume gets a second of its own."""
+    cloud.spread_created()
+
+
+_VERBS: dict[str, Callable[..., None]] = {
+    "wait": _wait,
+    "restart": _restart,
+    "set": _set,
+    "slow": _slow,
+    "fail": _fail,
+    "well": _well,
+    "limit": _limit,
+    "account": _account,
+    "user": _user,
+    "zone": _zone,
+    "hosts": _hosts,
+    "edit": _edit,
+    "spread": _spread,
+    "tidy": _tidy,
+}
 
 
 def walkground() -> tuple[Server, dict[str, str]]:
     """A fresh simulated cloud for a random walk, and the ids of what the walks take for granted."""
     clock = TurnedClock(directions.BEGAN)
-    world = setup.common("KVM") | {"settings": {"allow.user.expunge.recover.vm": True}}
-    cloud = load_estate(world, clock, durations=JOB_SECONDS)
+    settings = {"allow.user.expunge.recover.vm": True, "storage.cleanup.interval": 10**9}
+    world = setup.common("KVM") | {"settings": settings, "obliging_hosts": True}
+    cloud = load_estate(world, clock, durations=WALK_SECONDS)
     keys = setup.keys()["walk"]
     door = CloudDoor(cloud)
     return Server(door, {WALKER: keys}, CloudHands(cloud, clock)), remote.symbols(door, keys)
@@ -66,5 +170,12 @@ def walkground() -> tuple[Server, dict[str, str]]:
 def simulated(scenario: Scenario) -> Server:
     """A fresh simulated cloud as the world in which the recording began."""
     clock = TurnedClock(directions.of(scenario.name).began)
-    cloud = load_estate(setup.estate(scenario), clock, durations=JOB_SECONDS)
-    return Server(CloudDoor(cloud), setup.keys(), CloudHands(cloud, clock))
+    world = {"obliging_hosts": True, **setup.estate(scenario)}
+    cloud = load_estate(world, clock, durations=JOB_SECONDS)
+    return Server(CloudDoor(cloud), setup.keys(), CloudHands(cloud, clock, submitted(scenario)))
+
+
+def submitted(scenario: Scenario) -> dict[str, str]:
+    """Step → the id of the job that it submitted, as recorded."""
+    inner = {e.step: next(iter(e.body.values()), None) for e in scenario.exchanges if isinstance(e.body, dict)}
+    return {step: row["jobid"] for step, row in inner.items() if isinstance(row, dict) and "jobid" in row}
