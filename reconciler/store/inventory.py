@@ -89,7 +89,7 @@ def accept(connection: sa.Connection, plan: Plan, *, now: datetime, by: str, aga
             vm_key=plan.vm_key,
             digest=plan.spec.digest,
             spec=plan.spec.as_json(),
-            origin=str(plan.spec.origin),
+            origin=str(plan.spec.origin)[:1024],
             plan=plan.as_json(),
             plan_digest=plan.digest,
             state=SpecState.ACTIVE,
@@ -148,7 +148,7 @@ def _close(
     chosen = (t.c.vm_key == vm_key) & (t.c.state == SpecState.ACTIVE)
     if spec_id is not None:
         chosen &= t.c.id == spec_id
-    done = connection.execute(t.update().where(chosen).values(state=state, ended_at=now, reason=reason))
+    done = connection.execute(t.update().where(chosen).values(state=state, ended_at=now, reason=reason[:4000]))
     return done.rowcount > 0
 
 

@@ -28,6 +28,7 @@ from specs.model import Spec
 r, s, p = tables.runs, tables.steps, tables.points
 RUN_ID_PREFIX = "test-failover"
 MOST_SPECS = 4096
+MOST_TEXT = 4000
 
 
 class StepState(StrEnum):
@@ -165,7 +166,11 @@ class Event:
 
 
 # Statements that every step needs, made once: putting them together anew costs more than running them.
-_LEASE = sa.select(tables.leases.c.fence, tables.leases.c.owner).where(tables.leases.c.vm_key == sa.bindparam("of"))
+_LEASE = (
+    sa.select(tables.leases.c.fence, tables.leases.c.owner)
+    .where(tables.leases.c.vm_key == sa.bindparam("of"))
+    .with_for_update()
+)
 _RUN = r.update().where(r.c.id == sa.bindparam("of"))
 _UNFINISHED_RUN = _RUN.where(r.c.state.not_in([str(state) for state in ENDED]))
 _PROGRESS = _RUN.where(r.c.progress < sa.bindparam("reached"))
@@ -190,14 +195,24 @@ def take(
     lease, until = tables.leases, now + ttl
     found = connection.execute(lease.select().where(lease.c.vm_key == vm_key).with_for_update()).first()
     if found is None:
-        connection.execute(lease.insert().values(vm_key=vm_key, owner=owner, fence=1, expires_at=until))
-        return Lease(vm_key, owner, 1, until)
+        return _first(connection, Lease(vm_key, owner, 1, until))
     if found.owner != owner and found.expires_at > now:
         return None
     fence = found.fence + (found.owner != owner)
     same = (lease.c.vm_key == vm_key) & (lease.c.fence == found.fence)
     connection.execute(lease.update().where(same).values(owner=owner, fence=fence, expires_at=until))
     return Lease(vm_key, owner, fence, until)
+
+
+def _first(connection: sa.Connection, wanted: Lease) -> Lease | None:
+    """The first lease of a VM, unless somebody else was quicker."""
+    row = {"vm_key": wanted.vm_key, "owner": wanted.owner, "fence": wanted.fence, "expires_at": wanted.expires_at}
+    try:
+        with connection.begin_nested():
+            connection.execute(tables.leases.insert().values(row))
+    except sa.exc.IntegrityError:
+        return None
+    return wanted
 
 
 def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
@@ -207,7 +222,7 @@ def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
 
 
 def fenced(connection: sa.Connection, lease: Lease) -> None:
-    """Raise `Fenced` unless this lease is still the one in force."""
+    """Raise `Fenced` unless this lease is still the one in force, and let nobody take it before the transaction ends."""
     found = connection.execute(_LEASE, {"of": lease.vm_key}).first()
     if found is None or (found.fence, found.owner) != (lease.fence, lease.owner):
         raise Fenced(f"another process works on {lease.vm_key} now")
@@ -295,28 +310,45 @@ def turn_back(connection: sa.Connection, found: Run, reason: str, now: datetime,
         found,
         direction=Direction.BACK,
         state=RunState.RUNNING,
-        reason=reason,
+        reason=reason[:MOST_TEXT],
         failed=found.failed or failed,
         not_before=None,
     )
 
 
-def hold(connection: sa.Connection, found: Run, expires_at: datetime | None, now: datetime) -> Run:
-    """The goal is reached and kept until `expires_at`."""
-    if found.state is RunState.HOLDING:
+def hold(
+    connection: sa.Connection, found: Run, expires_at: datetime | None, now: datetime, again: datetime | None = None
+) -> Run:
+    """The goal is reached and kept until `expires_at`; past that it waits for a person and is looked at `again`."""
+    if (found.state, found.expires_at, found.not_before) == (RunState.HOLDING, expires_at, again):
         return found
-    event(connection, now, found, None, "holding", f"testing until {expires_at.isoformat() if expires_at else 'ended'}")
-    return _change(connection, found, state=RunState.HOLDING, expires_at=expires_at, not_before=None)
+    until = expires_at.isoformat(timespec="seconds") if expires_at else "ended"
+    event(
+        connection,
+        now,
+        found,
+        None,
+        "holding",
+        f"time is up at {until}; waits for a person" if again else f"testing until {until}",
+    )
+    return _change(connection, found, state=RunState.HOLDING, expires_at=expires_at, not_before=again)
+
+
+def follow(connection: sa.Connection, found: Run, accepted: AcceptedSpec, now: datetime) -> Run:
+    """From now on the run follows another spec that wants the same guest, perhaps for longer or shorter."""
+    event(connection, now, found, None, "follows", f"{accepted.spec.origin}, accepted by {accepted.accepted_by}")
+    return _change(connection, found, spec_id=accepted.id, spec=accepted.spec, stored={"spec": accepted.raw_spec})
 
 
 def pause(connection: sa.Connection, found: Run, reason: str, now: datetime) -> Run:
     """The run stops at a safe point and asks."""
     event(connection, now, found, None, "paused", reason)
-    return _change(connection, found, state=RunState.PAUSED, reason=reason)
+    return _change(connection, found, state=RunState.PAUSED, reason=reason[:MOST_TEXT])
 
 
 def stuck(connection: sa.Connection, found: Run, reason: str, again: datetime | None, now: datetime) -> Run:
     """The run needs a person; it looks again by itself at `again`."""
+    reason = reason[:MOST_TEXT]
     if found.state is not RunState.STUCK or found.reason != reason:
         event(connection, now, found, None, "stuck", reason)
     return _change(connection, found, state=RunState.STUCK, reason=reason, not_before=again)
@@ -475,8 +507,9 @@ def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
     return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), x[4], x[5]) for x in rows)
 
 
-def _change(connection: sa.Connection, found: Run, **values: Any) -> Run:
-    if connection.execute(_UNFINISHED_RUN, {"of": found.id, **values}).rowcount != 1:
+def _change(connection: sa.Connection, found: Run, stored: Mapping[str, Any] | None = None, **values: Any) -> Run:
+    """Change columns of a run that has not ended; `stored` is what stands in the table where the record differs."""
+    if connection.execute(_UNFINISHED_RUN, {"of": found.id, **values, **(stored or {})}).rowcount != 1:
         raise LookupError(f"run {found.id} has ended already: nothing was written")
     return replace(found, **values)
 
@@ -544,7 +577,7 @@ def step_moved(
     """Write what came of a step. Raises `IllegalMove` for a move that the table does not know."""
     ended = now if state in (StepState.DONE, StepState.FAILED) else None
     trouble = state in (StepState.PENDING, StepState.FAILED, StepState.STUCK)
-    values = {"state": state, "error_code": code, "error": why[:4000] if trouble else None, "finished_at": ended}
+    values = {"state": state, "error_code": code, "error": why[:MOST_TEXT] if trouble else None, "finished_at": ended}
     return _move(connection, row, state, values)
 
 
@@ -607,15 +640,15 @@ def _change_point(connection: sa.Connection, found: Run, volume_id: str, **value
 
 def event(connection: sa.Connection, now: datetime, found: Run, seq: int | None, kind: str, text: str) -> None:
     """Append an event of a run."""
-    values = {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:4000]}
+    values = {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:MOST_TEXT]}
     connection.execute(_EVENT, values)
 
 
 def note(connection: sa.Connection, now: datetime, vm_key: str, kind: str, text: str) -> None:
     """Append an event of a VM without a run; the same news twice in a row is written once."""
     last = next(iter(events(connection, vm_key, 1)), None)
-    if last is None or (last.kind, last.text) != (kind, text[:4000]):
-        connection.execute(tables.events.insert().values(at=now, vm_key=vm_key, kind=kind, text=text[:4000]))
+    if last is None or (last.kind, last.text) != (kind, text[:MOST_TEXT]):
+        connection.execute(tables.events.insert().values(at=now, vm_key=vm_key, kind=kind, text=text[:MOST_TEXT]))
 
 
 def events(connection: sa.Connection, vm_key: str, limit: int) -> tuple[Event, ...]:
