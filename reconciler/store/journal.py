@@ -663,21 +663,22 @@ def events(connection: sa.Connection, vm_key: str, limit: int) -> tuple[Event, .
 
 def _run(row: sa.Row[Any]) -> Run:
     values = dict(row._mapping)
-    values["spec"] = _spec_of(values["plan_digest"], values["spec_id"], values["spec"])
+    values["spec"] = _spec_of(values["spec"])
     values["direction"], values["state"] = Direction(values["direction"]), RunState(values["state"])
     return Run(**values)
 
 
-_SPECS: dict[tuple[str, int], Spec] = {}
+_SPECS: dict[str, Spec] = {}
 
 
-def _spec_of(plan_digest: str, spec_id: int, data: Mapping[str, Any]) -> Spec:
-    """The spec of a run, read once: a plan's digest covers all that its spec wants."""
-    known = _SPECS.get((plan_digest, spec_id))
+def _spec_of(data: Mapping[str, Any]) -> Spec:
+    """The spec of a run. The same text gives the same record, which works out its digest once."""
+    text = repr(data)
+    known = _SPECS.get(text)
     if known is None:
         if len(_SPECS) > MOST_SPECS:
             _SPECS.clear()
-        known = _SPECS[(plan_digest, spec_id)] = Spec.from_json(data)
+        known = _SPECS[text] = Spec.from_json(data)
     return known
 
 

@@ -25,7 +25,7 @@ KEY = "4205a841-0265-f4bd-39a6-39fd92196f53"
 def plan(key: str = KEY, disks: int = 1, **wanted: Any) -> Plan:
     """A plan for a test of a VM with that key."""
     source = replace(worlds.source(disks), key=key)
-    spec = worlds.spec(vm=VmRef(uuid=key), **wanted)
+    spec = worlds.spec(vm=VmRef(name=key), **wanted)
     found = planner.plan(spec, GoalKind.TESTING, worlds.world(source=source))
     assert isinstance(found, Plan), found
     return found
