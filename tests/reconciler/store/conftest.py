@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from reconciler.store import tables
 from reconciler.store.database import Database, upgrade
 from tests.mariadb import Server
+from tests.reconciler.store import generations
 
 
 @pytest.fixture
@@ -53,3 +55,33 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, opened: Callable[..., 
     with database.begin() as connection:
         for table in tables.metadata.sorted_tables:
             connection.execute(table.delete())
+
+
+Furnish = Callable[..., Database]
+
+
+@pytest.fixture
+def furnish(request: pytest.FixtureRequest, tmp_path: Path, opened: Callable[..., Database]) -> Iterator[Furnish]:
+    """Makes databases with the tables of a generation, some rows in them, and our own tables."""
+    with ExitStack() as stack:
+
+        def make(where: str, rows: generations.Rows | None = None) -> Database:
+            url = stack.enter_context(_address(request, tmp_path, where))
+            with generations.transaction(url) as connection:
+                generations.create(connection, where.partition(" ")[0])
+                generations.load(connection, where.partition(" ")[0], rows or {})
+            database = opened(url)
+            upgrade(database)
+            return database
+
+        yield make
+
+
+@contextmanager
+def _address(request: pytest.FixtureRequest, folder: Path, where: str) -> Iterator[str]:
+    if where.endswith("on SQLite"):
+        yield f"sqlite:///{folder / 'replication.db'}"
+        return
+    server: Server = request.getfixturevalue("mariadb")
+    with server.fresh() as name:
+        yield server.url(name)
