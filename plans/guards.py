@@ -26,6 +26,10 @@ class Reason:
     fix: str
 
 
+PASSING = frozenset({"ACTIVE_JOBS"})
+"""Codes of reasons that go away by themselves: a test that was accepted waits for them."""
+
+
 def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
     """Everything that stands against starting this test now, in the order in which one would mend it."""
     return tuple(reason for guard in GUARDS for reason in guard(spec, world))

@@ -20,7 +20,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     The way back belongs to every plan that is shown or approved; a later pass, which only looks for what is next, can do
     without.
     """
-    against = guards.reasons(spec, world) if goal is GoalKind.TESTING and _not_begun(world) else ()
+    against = guards.reasons(spec, world) if _needs_guards(goal, world) else ()
     if against:
         return Refusal(spec, world.source.name, goal, against)
     there, after, fault = _steps(spec, goal, world)
@@ -39,7 +39,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         facts=facts(spec, world),
         steps=there,
         way_back=back,
-        warnings=world.source.findings,
+        warnings=(*world.source.findings, *_not_acted_on(spec)),
     )
 
 
@@ -50,8 +50,11 @@ def remainder(approved: tuple[Step, ...], now: tuple[Step, ...]) -> int | None:
     return behind if behind >= 0 and [s.action for s in approved[behind:]] == left else None
 
 
-def _not_begun(world: World) -> bool:
-    return world.run is None or not world.run.reserved
+def _needs_guards(goal: GoalKind, world: World) -> bool:
+    """The way home is never barred; a test is, until its VM is reserved; live failover always."""
+    if goal is GoalKind.TESTING:
+        return world.run is None or not world.run.reserved
+    return goal is GoalKind.LIVE
 
 
 def _steps(spec: Spec, goal: GoalKind, world: World) -> tuple[tuple[Step, ...], World, guards.Reason | None]:
@@ -115,6 +118,12 @@ def _device(action: actions.DetachReplica, world: World) -> str:
     return f", device {volume.device_id}" if volume is not None and volume.device_id is not None else ""
 
 
+def _not_acted_on(spec: Spec) -> tuple[str, ...]:
+    """What the spec says and this version keeps but does not act on; nobody should rely on it silently."""
+    said = {"notify": bool(spec.notify), "skip_validation": spec.skip_validation is not None}
+    return tuple(f"{name} is kept, but not acted on by this version" for name, given in said.items() if given)
+
+
 def _networks(spec: Spec, world: World) -> tuple[str, ...]:
     cards = placing.cards(spec, world)
     return tuple(
@@ -143,5 +152,5 @@ def facts(spec: Spec, world: World) -> dict[str, Fact]:
         found[f"{disk.key}.device"] = volume.device_id if volume else None
         found[f"{disk.key}.size"] = volume.size if volume else None
         found[f"{disk.key}.state"] = volume.state if volume else None
-        found[f"{disk.key}.change_id"] = disk.change_id
+        found[f"{disk.key}.synced"] = disk.change_id is not None
     return found

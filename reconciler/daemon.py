@@ -88,7 +88,9 @@ class Daemon:
 
     def _accept(self, fresh: list[Spec]) -> None:
         for spec, found in zip(fresh, operations.plan_all(self.connected, fresh), strict=True):
-            if isinstance(found, Plan):
+            if isinstance(found, Plan) and not operations.changes_opinion(self.connected, found):
+                self._news(spec.digest, f"{found.vm}: as wanted by {spec.origin}")
+            elif isinstance(found, Plan):
                 accepted = operations.approve(self.connected, found, by="daemon")
                 if accepted.new:
                     self.tell(f"{found.vm}: accepted {spec.origin}, {len(found.steps)} steps, {found.digest[:19]}…")

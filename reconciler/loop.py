@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import TypeVar
 
-from plans import actions, placing, planner
+from plans import actions, guards, placing, planner
 from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
@@ -30,10 +30,11 @@ from reconciler.store.database import Database
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow
 from specs.goal import Goal, GoalKind, goal_at
-from specs.model import Spec
+from specs.model import Spec, State
 
 KNOWN_FOR = timedelta(minutes=1)
 STUCK_AGAIN = timedelta(minutes=5)
+OVERDUE_AGAIN = timedelta(minutes=10)
 T = TypeVar("T")
 R = TypeVar("R")
 UnderWay = tuple[tuple[str, str, str, datetime], ...]
@@ -253,11 +254,18 @@ class Engine:
         now = self.clock.now()
         goal = goal_at(accepted.spec, accepted.accepted_at, now, None, self.settings.test.start_within)
         if goal.kind is not GoalKind.TESTING:
-            return self._not_begun(accepted, source, goal.reason, now)
+            return self._nothing_to_begin(accepted, source, goal.reason, now)
+        waits = self._waits_for(accepted.spec, look)
+        if waits is not None:
+            return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
         world = self.world(source, look, dossier)
         found = planner.plan(accepted.spec, goal.kind, world)
         if isinstance(found, Refusal):
-            return self._not_begun(accepted, source, "; ".join(r.text for r in found.reasons), now)
+            why = "; ".join(r.text for r in found.reasons)
+            if all(r.code in guards.PASSING for r in found.reasons):
+                waits = Outcome(Kind.WAIT, why)
+                return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
+            return self._not_begun(accepted, source, why, now)
         if accepted.plan_digest != found.digest:
             return self._not_begun(accepted, source, "the world changed since the plan was approved; plan again", now)
         with self.database.begin() as connection:
@@ -267,6 +275,24 @@ class Engine:
         crashpoints.hit(crashpoints.Point.RUN_OPENED)
         return self._advance(replace(self.dossier(source.key), lease=dossier.lease), look)
 
+    def _nothing_to_begin(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
+        """Protected is wanted, and there is no run: it is so. A test that did not start in time is over, too."""
+        if accepted.spec.state is State.TEST_FAILOVER:
+            return self._not_begun(accepted, source, why, now)
+        with self.database.begin() as connection:
+            inventory.end(connection, source.key, now, why)
+        return Pass(source.key, source.name, Outcome(Kind.DONE, why))
+
+    def _waits_for(self, spec: Spec, look: Look) -> Outcome | None:
+        """What `after:` makes this VM wait for: every VM named there must be testing."""
+        if not spec.after:
+            return None
+        with self.database.read() as connection:
+            holding = {b.vm_key for b in journal.briefs(connection) if b.state is RunState.HOLDING}
+        keys = {s.name: s.key for s in look.fleet.sources.values()}
+        missing = [name for name in spec.after if keys.get(name, name.lower()) not in holding]
+        return Outcome(Kind.WAIT, f"after {', '.join(missing)}, not testing yet") if missing else None
+
     def _not_begun(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
         """A test that cannot begin as approved is over before anything was sent."""
         with self.database.begin() as connection:
@@ -275,7 +301,7 @@ class Engine:
         return Pass(source.key, source.name, Outcome(Kind.REFUSED, why))
 
     def _advance(self, dossier: Dossier, look: Look) -> Pass:
-        now, turn = self.clock.now(), self._turn(dossier, look)
+        now, turn = self.clock.now(), self._followed(self._turn(dossier, look), dossier.accepted)
         goal = self._goal(turn.run, dossier.accepted, now)
         turn = self._turned(turn, goal, now)
         found = planner.plan(turn.run.spec, goal.kind, turn.world, with_way_back=False)
@@ -287,6 +313,17 @@ class Engine:
         if rows is None:
             return self._diverged(turn, found, now)
         return self._came_to(turn, _worst(self._executor.submit(turn, row) for row in rows))
+
+    def _followed(self, turn: Turn, accepted: AcceptedSpec | None) -> Turn:
+        """The turn with its run following a newer spec, where that wants the same guest (perhaps for another time)."""
+        run = turn.run
+        if accepted is None or not accepted.is_active or accepted.id == run.spec_id or run.direction is Direction.BACK:
+            return turn
+        if not _same_guest(run.spec, accepted.spec):
+            return turn
+        with self.database.begin() as connection:
+            journal.fenced(connection, turn.lease)
+            return replace(turn, run=journal.follow(connection, run, accepted, self.clock.now()))
 
     def _goal(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> Goal:
         if run.direction is Direction.BACK:
@@ -339,10 +376,11 @@ class Engine:
     def _reached(self, turn: Turn, goal: Goal, now: datetime) -> Pass:
         run = turn.run
         if goal.kind is GoalKind.TESTING:
+            again = now + OVERDUE_AGAIN if goal.overdue else None
             with self.database.begin() as connection:
-                run = journal.hold(connection, run, goal.ends_at, now)
+                run = journal.hold(connection, run, goal.ends_at, now, again)
                 self._show(connection, run, phases.holding(run, now), now)
-            return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, "testing"), run, goal.ends_at)
+            return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, "testing"), run, again or goal.ends_at)
         crashpoints.hit(crashpoints.Point.BEFORE_FINISH)
         with self.database.begin() as connection:
             journal.fenced(connection, turn.lease)
@@ -375,6 +413,12 @@ def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:
     if run.state not in (RunState.HOLDING, RunState.PAUSED) or run.direction is Direction.BACK or wanted != run.spec_id:
         return True
     return run.state is RunState.HOLDING and run.expires_at is not None and now >= run.expires_at
+
+
+def _same_guest(was: Spec, now: Spec) -> bool:
+    """Whether two specs of a test want the same guest: on the same networks, from the same disk, protected alike."""
+    wanted = [(s.state, s.networks, s.boot_disk, s.strategy) for s in (was, now)]
+    return wanted[0] == wanted[1] and was.state is State.TEST_FAILOVER
 
 
 _GRAVITY = (Kind.DONE, Kind.RETRY, Kind.WAIT, Kind.REFUSED, Kind.FAILED, Kind.STUCK)

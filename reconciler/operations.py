@@ -62,6 +62,15 @@ def stale(connected: Connected, plan: Plan) -> tuple[Difference, ...]:
     return differences(plan, now)
 
 
+def changes_opinion(connected: Connected, plan: Plan) -> bool:
+    """Whether accepting this plan changes anything: it has steps, or a run is under way that another spec wanted."""
+    if plan.steps:
+        return True
+    found = connected.engine.dossier(plan.vm_key)
+    active = found.accepted if found.accepted is not None and found.accepted.is_active else None
+    return found.run is not None and active is not None and active.digest != plan.spec.digest
+
+
 def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> Accepted:
     """Write down that this plan may run. The same spec once more changes nothing, unless `again`."""
     now = connected.engine.clock.now()

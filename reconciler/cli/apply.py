@@ -40,9 +40,11 @@ def command(
     """
     if bool(paths) == (plan_file is not None):
         raise screen.Complaint("say either PATH... or --plan FILE")
+    from reconciler import operations
+
     connected = shown.connect()
     plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form, again)
-    if not any(p.steps for p in plans):
+    if not any(operations.changes_opinion(connected, p) for p in plans):
         return _nothing(shown, plans, form)
     if form == "text" and not _agreed(yes):
         shown.text("Nothing was done.")
@@ -125,7 +127,8 @@ def carry_out(
     """Approve the plans and drive them to where nothing moves by itself. Returns the exit code."""
     from reconciler import operations
 
-    started = [p for p in plans if p.steps and _accepted(connected, p, again)]
+    changed = [p for p in plans if operations.changes_opinion(connected, p)]
+    started = [p for p in changed if _accepted(connected, p, again)]
     keys = frozenset(p.vm_key for p in started)
     if not keys:
         return _nothing(shown, (), form)
