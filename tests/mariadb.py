@@ -55,11 +55,16 @@ class Server:
     def url(self, name: str, *, password: str = f":{PASSWORD}", user: str = USER) -> str:
         return f"mysql+pymysql://{user}{password}@127.0.0.1:{self.port}/{name}"
 
+    def database(self) -> str:
+        """The name of a new empty database, which is there as long as the server is."""
+        name = f"test_{next(self._numbers)}"
+        self.say(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        return name
+
     @contextmanager
     def fresh(self) -> Iterator[str]:
         """The name of a new empty database, which is dropped at the end."""
-        name = f"test_{next(self._numbers)}"
-        self.say(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        name = self.database()
         yield name
         self.say(f"DROP DATABASE {name}")
 

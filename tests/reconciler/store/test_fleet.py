@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from plans import guards
 from plans.observed import ActiveJob, Source
-from reconciler.store import legacy
+from reconciler.store import joining, legacy
 from reconciler.store.database import Database
 from tests.mariadb import Server
 from tests.plans import worlds
@@ -37,10 +37,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _read(generation: str, url: str) -> Fleet:
-    generation = generation.partition(" ")[0]
-    with generations.transaction(url) as connection:
-        generations.create(connection, generation)
-        generations.load(connection, generation, vms.rows())
+    generations.fill(url, generation, vms.rows())
     with closed(Database(url)) as database:
         return read(database)
 
@@ -179,8 +176,6 @@ def test_a_name_that_nobody_bears_is_unknown_and_the_closest_are_told(fleet: Fle
 
 # --- traps that only some generations can have ------------------------------------------------------------------------
 
-Change = Callable[[generations.Rows], generations.Rows]
-
 
 def one(furnish: Furnish, generation: str, made: generations.Rows, number: int) -> Source:
     return read(furnish(generation, made))[uuid(number)]
@@ -213,14 +208,28 @@ def test_contexts_are_read_where_there_are_any(furnish: Furnish) -> None:
     assert (source.context_status, source.context_id) == ("ready_for_failover", "ctx-short-changeid-6")
 
 
+# --- the rules of joining, on rows without any database -----------------------------------------------------------------
+
+
+def joined(made: generations.Rows) -> Fleet:
+    """What is made of rows, which have every column that is read, though it be empty."""
+    columns = {name: [c for part in parts for c in part] for name, parts in legacy.READ.items()}
+    complete = {name: [{**dict.fromkeys(columns[name]), **row} for row in found] for name, found in made.items()}
+    return {source.key: source for source in joining.sources(complete)}
+
+
+def told(made: generations.Rows, number: int) -> Source:
+    return joined(made)[uuid(number)]
+
+
 @pytest.mark.parametrize("stored", ["1", "0"])
-def test_several_active_configurations_are_none_unless_the_volumes_name_one(furnish: Furnish, stored: str) -> None:
+def test_several_active_configurations_are_none_unless_the_volumes_name_one(stored: str) -> None:
     made = vms.rows()
     second = {**made["ossea_configs"][0], "id": 2, "name": "second-ossea"}
     made = {**made, "ossea_configs": [*made["ossea_configs"], second]}
     if stored == "0":
         made = {**made, "ossea_volumes": [{**v, "ossea_config_id": None} for v in made["ossea_volumes"]]}
-    source = one(furnish, "embedded on SQLite", made, 6)
+    source = told(made, 6)
     if stored == "1":
         assert source.platform is not None
         assert source.platform.config == "primary-ossea"
@@ -237,20 +246,20 @@ def test_several_active_configurations_are_none_unless_the_volumes_name_one(furn
     ],
     ids=["no active row", "volumes of another row"],
 )
-def test_a_configuration_that_does_not_fit_is_told(furnish: Furnish, change: dict[str, Any], expected: str) -> None:
+def test_a_configuration_that_does_not_fit_is_told(change: dict[str, Any], expected: str) -> None:
     made = vms.changed(vms.rows(), "ossea_configs", {"id": 1}, **change)
-    assert one(furnish, "embedded on SQLite", made, 6).findings[0].endswith(expected)
+    assert told(made, 6).findings[0].endswith(expected)
 
 
-def test_mappings_under_a_name_that_several_bear_are_not_used(furnish: Furnish) -> None:
+def test_mappings_under_a_name_that_several_bear_are_not_used() -> None:
     made = vms.rows(Vm(260, "twin", mapped_as="twin"), Vm(261, "twin", vcenter="other", mapped=()))
-    fleet = read(furnish("embedded on SQLite", made))
+    fleet = joined(made)
     for source in (fleet[uuid(260)], fleet[uuid(261)]):
         assert source.mappings == ()
         assert source.findings == ("network mappings under the name twin are not used: several VMs bear it",)
 
 
-def test_mappings_under_the_uuid_go_before_those_under_the_name(furnish: Furnish) -> None:
+def test_mappings_under_the_uuid_go_before_those_under_the_name() -> None:
     made = vms.rows(Vm(30, "name-keyed", mapped_as="name-keyed"), Vm(31, "other", mapped=()))
     own = {
         **made["network_mappings"][-1],
@@ -259,7 +268,7 @@ def test_mappings_under_the_uuid_go_before_those_under_the_name(furnish: Furnish
         "is_test_network": True,
     }
     made["network_mappings"] = [*made["network_mappings"], own]
-    source = one(furnish, "embedded on SQLite", made, 30)
+    source = told(made, 30)
     assert [(m.network_id, m.is_test) for m in source.mappings] == [("own", True), (vms.PRODUCTION[0], False)]
 
 
@@ -272,14 +281,14 @@ SPEC_ROWS = {
 
 @pytest.mark.parametrize("rule", SPEC_ROWS)
 @pytest.mark.parametrize("winner_first", [True, False])
-def test_of_several_descriptions_of_a_vm_one_counts(furnish: Furnish, rule: str, winner_first: bool) -> None:
+def test_of_several_descriptions_of_a_vm_one_counts(rule: str, winner_first: bool) -> None:
     made = vms.rows(Vm(50, "described-twice"))
     base = {**made["vm_disks"][-1], "created_at": "2025-08-01 00:00:00.250", "unit_number": 0, "ossea_volume_id": None}
     wins, loses = SPEC_ROWS[rule]
     both = [{**base, **wins, "cpu_count": 7, "memory_mb": 7}, {**base, **loses, "cpu_count": 3, "memory_mb": 3}]
     ordered = both if winner_first else both[::-1]
     disks = [{**row, "id": 5000 + n} for n, row in enumerate(ordered)]
-    source = one(furnish, "embedded on SQLite", {**made, "vm_disks": [*made["vm_disks"][:-1], *disks]}, 50)
+    source = told({**made, "vm_disks": [*made["vm_disks"][:-1], *disks]}, 50)
     assert (source.cpus, source.memory_mb) == (7, 7)
 
 
@@ -300,8 +309,8 @@ UNREADABLE = ("{", '{"adapters":[null]}', '{"adapters":7}', "7", "VM Network")
 
 
 @pytest.mark.parametrize("text", [*NETWORKS, *UNREADABLE])
-def test_adapters_are_read_from_every_shape_that_was_ever_written(furnish: Furnish, text: str) -> None:
-    source = one(furnish, "embedded on SQLite", vms.rows(Vm(51, "shaped", adapters=(text,))), 51)
+def test_adapters_are_read_from_every_shape_that_was_ever_written(text: str) -> None:
+    source = told(vms.rows(Vm(51, "shaped", adapters=(text,))), 51)
     assert source.adapters == NETWORKS.get(text, ())
     assert (source.findings == ()) is (text in NETWORKS)
 
@@ -318,10 +327,10 @@ def test_adapters_are_read_from_every_shape_that_was_ever_written(furnish: Furni
         (None, "bios"),
     ],
 )
-def test_firmware_is_bios_unless_it_says_efi(furnish: Furnish, stored: str | None, firmware: str) -> None:
+def test_firmware_is_bios_unless_it_says_efi(stored: str | None, firmware: str) -> None:
     made = vms.rows(Vm(52, "firm"))
     made["vm_disks"][-1]["bios_setup"] = stored
-    assert one(furnish, "embedded on SQLite", made, 52).firmware == firmware
+    assert told(made, 52).firmware == firmware
 
 
 def test_reading_many_vms_takes_as_many_queries_as_reading_one(furnish: Furnish, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ as each generation would tell them: other column names, one row for each disk or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def create(connection: sa.Connection, generation: str) -> None:
 
 def load(connection: sa.Connection, generation: str, rows: Rows) -> None:
     """Insert rows as this generation has them."""
-    rendered = RENDERED.get(generation, lambda same: same)(rows)
+    rendered = RENDERED[generation](rows) if rows and generation in RENDERED else rows
     metadata = sa.MetaData()
     for name in sorted(rendered, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER)):
         table = sa.Table(name, metadata, autoload_with=connection, resolve_fks=False)
@@ -111,12 +110,12 @@ def _contexts(rows: Rows) -> Iterator[Row]:
 RENDERED: Mapping[str, Any] = {"g1": _g1, "g3": _g3}
 
 
-@contextmanager
-def transaction(url: str) -> Iterator[sa.Connection]:
-    """A connection of our own, so that nothing under test takes part in making the data."""
-    engine = sa.create_engine(url)
+def fill(url: str, generation: str, rows: Rows) -> None:
+    """Make the tables of a generation, named as in `ALL`, with these rows in them."""
+    kind, engine = generation.partition(" ")[0], sa.create_engine(url)
     try:
         with engine.begin() as connection:
-            yield connection
+            create(connection, kind)
+            load(connection, kind, rows)
     finally:
         engine.dispose()
