@@ -38,7 +38,7 @@ def upgrade() -> None:
             op.create_index(f"ix_{table}_{column}", table, [column], if_not_exists=True)
 
 
-def _table(name: str, *columns: sa.Column, key: tuple[str, ...] = ("id",)) -> None:
+def _table(name: str, *columns: sa.schema.SchemaItem, key: tuple[str, ...] = ("id",)) -> None:
     options = {
         f"{dialect}_{option}": value
         for dialect in ("mysql", "mariadb")
@@ -52,6 +52,7 @@ def _specs() -> None:
         "fr_specs",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.Column("vm_key", KEY, nullable=False),
+        sa.Column("active_of", KEY),
         sa.Column("digest", DIGEST, nullable=False),
         sa.Column("spec", sa.JSON, nullable=False),
         sa.Column("origin", sa.String(1024), nullable=False),
@@ -62,6 +63,7 @@ def _specs() -> None:
         sa.Column("accepted_by", sa.String(255), nullable=False),
         sa.Column("ended_at", MOMENT),
         sa.Column("reason", sa.Text),
+        sa.UniqueConstraint("active_of", name="uq_fr_specs_active_of"),
     )
 
 
@@ -70,6 +72,7 @@ def _runs() -> None:
         "fr_runs",
         sa.Column("id", KEY, nullable=False),
         sa.Column("vm_key", KEY, nullable=False),
+        sa.Column("open_of", KEY),
         sa.Column("vm_name", KEY, nullable=False),
         sa.Column("kind", WORD, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -91,6 +94,7 @@ def _runs() -> None:
         sa.Column("expires_at", MOMENT),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("finished_at", MOMENT),
+        sa.UniqueConstraint("open_of", name="uq_fr_runs_open_of"),
     )
 
 

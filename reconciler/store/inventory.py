@@ -81,26 +81,38 @@ def accept(connection: sa.Connection, plan: Plan, *, now: datetime, by: str, aga
     newest = of(connection, plan.vm_key)
     if newest is not None and newest.digest == plan.spec.digest and (newest.is_active or (newest.is_over and not again)):
         return Accepted(newest, new=False)
-    superseded = {"state": SpecState.SUPERSEDED, "ended_at": now, "reason": "another spec was accepted"}
-    still = (t.c.vm_key == plan.vm_key) & (t.c.state == SpecState.ACTIVE)
-    connection.execute(t.update().where(still).values(superseded))
-    connection.execute(
-        t.insert().values(
-            vm_key=plan.vm_key,
-            digest=plan.spec.digest,
-            spec=plan.spec.as_json(),
-            origin=str(plan.spec.origin)[:1024],
-            plan=plan.as_json(),
-            plan_digest=plan.digest,
-            state=SpecState.ACTIVE,
-            accepted_at=now,
-            accepted_by=by[:255],
-        )
-    )
+    if newest is not None and newest.is_active:  # this one, and none that was accepted since it was read
+        superseded = {
+            "state": SpecState.SUPERSEDED,
+            "active_of": None,
+            "ended_at": now,
+            "reason": "another spec was accepted",
+        }
+        connection.execute(t.update().where(t.c.id == newest.id).values(superseded))
+    try:
+        with connection.begin_nested():
+            connection.execute(t.insert().values(_fresh(plan, now, by)))
+    except sa.exc.IntegrityError:
+        return accept(connection, plan, now=now, by=by, again=again)  # another process was quicker: look again
     made = of(connection, plan.vm_key)
     if made is None:
         raise LookupError(f"the spec of {plan.vm_key} was not stored")
     return Accepted(made, new=True)
+
+
+def _fresh(plan: Plan, now: datetime, by: str) -> dict[str, Any]:
+    return {
+        "vm_key": plan.vm_key,
+        "active_of": plan.vm_key,
+        "digest": plan.spec.digest,
+        "spec": plan.spec.as_json(),
+        "origin": str(plan.spec.origin)[:1024],
+        "plan": plan.as_json(),
+        "plan_digest": plan.digest,
+        "state": SpecState.ACTIVE,
+        "accepted_at": now,
+        "accepted_by": by[:255],
+    }
 
 
 def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
@@ -148,7 +160,8 @@ def _close(
     chosen = (t.c.vm_key == vm_key) & (t.c.state == SpecState.ACTIVE)
     if spec_id is not None:
         chosen &= t.c.id == spec_id
-    done = connection.execute(t.update().where(chosen).values(state=state, ended_at=now, reason=reason[:4000]))
+    values = {"state": state, "active_of": None, "ended_at": now, "reason": reason[:4000]}
+    done = connection.execute(t.update().where(chosen).values(values))
     return done.rowcount > 0
 
 

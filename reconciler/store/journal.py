@@ -232,31 +232,35 @@ def fenced(connection: sa.Connection, lease: Lease) -> None:
 
 
 def open_run(connection: sa.Connection, accepted: AcceptedSpec, plan: Plan, guest_name: str, now: datetime) -> Run:
-    """Begin a run for an accepted spec, with the steps of the way there."""
+    """Begin a run for an accepted spec, with the steps of the way there. Raises `Fenced` while the VM has another run."""
     attempt = next_attempt(connection, plan.vm_key)
     run_id = f"{RUN_ID_PREFIX}-{plan.vm_key}-{int(now.timestamp())}"
     if connection.execute(sa.select(r.c.id).where(r.c.id == run_id)).first() is not None:
         run_id = f"{run_id}-{attempt}"
-    connection.execute(
-        r.insert().values(
-            id=run_id,
-            vm_key=plan.vm_key,
-            vm_name=plan.vm,
-            kind="test",
-            attempt=attempt,
-            spec_id=accepted.id,
-            spec=accepted.raw_spec,
-            plan_digest=plan.digest,
-            direction=Direction.THERE,
-            state=RunState.RUNNING,
-            failed=False,
-            guest_name=guest_name,
-            reserved=False,
-            start_sent=False,
-            progress=0.0,
-            created_at=now,
-        )
-    )
+    row = {
+        "id": run_id,
+        "vm_key": plan.vm_key,
+        "open_of": plan.vm_key,
+        "vm_name": plan.vm,
+        "kind": "test",
+        "attempt": attempt,
+        "spec_id": accepted.id,
+        "spec": accepted.raw_spec,
+        "plan_digest": plan.digest,
+        "direction": Direction.THERE,
+        "state": RunState.RUNNING,
+        "failed": False,
+        "guest_name": guest_name,
+        "reserved": False,
+        "start_sent": False,
+        "progress": 0.0,
+        "created_at": now,
+    }
+    try:
+        with connection.begin_nested():
+            connection.execute(r.insert().values(row))
+    except sa.exc.IntegrityError:
+        raise Fenced(f"{plan.vm} has a run that has not ended") from None
     opened = run(connection, run_id)
     add_leg(connection, opened, plan.steps, Direction.THERE)
     event(connection, now, opened, None, "opened", f"{plan.goal}, {len(plan.steps)} steps, {plan.digest}")
@@ -370,7 +374,8 @@ def finish(connection: sa.Connection, found: Run, written: Iterable[str], now: d
         connection.execute(tables_dirty.insert().values(row))
     state = RunState.ROLLED_BACK if found.failed else RunState.COMPLETED
     event(connection, now, found, None, "finished", str(state))
-    return _change(connection, found, state=state, finished_at=now, not_before=None, progress=100.0)
+    over = {"open_of": None}
+    return _change(connection, found, stored=over, state=state, finished_at=now, not_before=None, progress=100.0)
 
 
 def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -> Run:
@@ -663,6 +668,7 @@ def events(connection: sa.Connection, vm_key: str, limit: int) -> tuple[Event, .
 
 def _run(row: sa.Row[Any]) -> Run:
     values = dict(row._mapping)
+    del values["open_of"]
     values["spec"] = _spec_of(values["spec"])
     values["direction"], values["state"] = Direction(values["direction"]), RunState(values["state"])
     return Run(**values)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import threading
 from datetime import timedelta
 
 import pytest
 
+from plans.plan import Plan
 from reconciler.store import inventory, tables
-from reconciler.store.database import Database
+from reconciler.store.database import Database, DatabaseBusy
 from reconciler.store.inventory import SpecState
 from specs.model import Origin
 from tests.reconciler.store.making import KEY, NOW, plan
@@ -76,6 +79,29 @@ def test_a_superseded_spec_comes_back_only_when_said_so(store: Database) -> None
         inventory.accept(connection, plan(duration=HOUR), now=NOW, by="tests")
         assert inventory.accept(connection, plan(), now=LATER, by="tests").new
         assert len(inventory.active(connection)) == 1
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_of_many_that_accept_at_once_for_one_vm_one_spec_is_active(store: Database, alike: bool) -> None:
+    start, new = threading.Barrier(4), list[bool]()
+    plans = [plan(duration=HOUR if alike else HOUR * (n + 1)) for n in range(4)]
+
+    def work(wanted: Plan) -> None:
+        start.wait()
+        while True:
+            with contextlib.suppress(DatabaseBusy), store.begin() as connection:
+                done = inventory.accept(connection, wanted, now=NOW, by="tests")
+                break
+        new.append(done.new)
+
+    workers = [threading.Thread(target=work, args=(wanted,)) for wanted in plans]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    with store.read() as connection:
+        assert len(inventory.active(connection)) == 1
+    assert sorted(new) == ([False, False, False, True] if alike else [True] * 4)
 
 
 def test_ending_tells_whether_there_was_anything_to_end(store: Database) -> None:

@@ -126,6 +126,14 @@ def test_two_runs_within_one_second_have_two_ids(store: Database) -> None:
         assert len(journal.history(connection, None, 1)) == 1
 
 
+def test_a_vm_never_has_two_runs_at_once(store: Database) -> None:
+    with store.begin() as connection:
+        first = opened(connection)
+        with pytest.raises(journal.Fenced, match="PGWINTESTBIOS has a run that has not ended"):
+            opened(connection, plan(duration=HOUR), now=LATER)
+        assert journal.unfinished(connection) == (first,)
+
+
 def test_a_run_that_is_not_there_is_a_lookup_error(store: Database) -> None:
     with store.read() as connection, pytest.raises(LookupError, match="no run test-failover-x-1"):
         journal.run(connection, "test-failover-x-1")
