@@ -83,7 +83,7 @@ class Cloud:
         self.calls: Counter[str] = Counter()
         self.trace: list[Received] = []
         self.maintenance = False
-        self.max_data_disks = 32
+        self.max_data_disks = 32 if hypervisor == "KVM" else 6
         self._numbers: Counter[str] = Counter()
         self._by_key: dict[str, Account] = {}
         self._recent: dict[str, deque[datetime]] = defaultdict(deque)
@@ -191,7 +191,7 @@ class Cloud:
         phases: Sequence[Phase] = (),
         host: str = "",
         queue: str | None = None,
-        instance: tuple[str, str | None] = ("None", None),
+        instance: tuple[str | None, str | None] = (None, None),
         entity: str | None = None,
     ) -> dict[str, Any]:
         """Turn a call into a job. `check` is what the job thread looks at first, before it waits for its turn.

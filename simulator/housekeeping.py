@@ -79,10 +79,14 @@ def _come_round(cloud: Cloud, name: str, chore: Callable[[Cloud, datetime], None
     cloud.jobs.at(now + span, act)
 
 
-def _remove_destroyed_snapshots(cloud: Cloud, now: datetime) -> None:
-    """A destroyed volume snapshot can be named until this thread has come round."""
+def tidy_storage(cloud: Cloud, now: datetime) -> None:
+    """Snapshots that failed or were destroyed can be named until this thread has come round; volumes have a day."""
     for snapshot in cloud.snapshots.values():
-        snapshot.removed = snapshot.removed or snapshot.state == "Destroyed"
+        snapshot.removed = snapshot.removed or snapshot.state in ("Destroyed", "Error")
+    old = now - timedelta(seconds=float(cloud.settings["storage.cleanup.delay"]))
+    for volume in cloud.volumes.values():
+        if volume.state == "Destroy" and volume.destroyed is not None and volume.destroyed <= old:
+            volume.removed, volume.state = True, "Expunged"
 
 
 def _expunge_what_is_old(cloud: Cloud, now: datetime) -> None:
@@ -94,6 +98,6 @@ def _expunge_what_is_old(cloud: Cloud, now: datetime) -> None:
 
 
 CHORES: tuple[tuple[str, Callable[[Cloud, datetime], None]], ...] = (
-    ("storage.cleanup.interval", _remove_destroyed_snapshots),
+    ("storage.cleanup.interval", tidy_storage),
     ("expunge.interval", _expunge_what_is_old),
 )

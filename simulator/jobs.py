@@ -1,7 +1,7 @@
 """Jobs as events in time: each starts when its turn comes, takes its duration, and has its effect at its end.
 
 `cloud.Cloud` submits work here and runs everything that is due before each call. A job begins a moment after it was submitted
-(`DISPATCH`), per VM one piece of work at a time (CS-JOB-14); `slots` bounds how many run at once. No threads: time moves only
+(`DISPATCH`, or `HEARTBEAT` for what a VM's queue holds), per VM one piece of work at a time (CS-JOB-14); `slots` bounds how many run at once. No threads: time moves only
 through the clock, and an effect sees the moment at which it happens (`Jobs.moment`), however late somebody looks.
 """
 
@@ -19,7 +19,7 @@ from simulator.refusals import Refused
 
 Effect = Callable[[], Mapping[str, Any] | None]
 Phase = tuple[Callable[[], float], Callable[[], None]]
-DISPATCH = timedelta(milliseconds=100)
+DISPATCH, HEARTBEAT = timedelta(milliseconds=100), timedelta(milliseconds=900)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +65,7 @@ class Jobs:
         self.slots = slots
         self.moment: datetime | None = None
         self.threshold = 3600.0
+        self.heartbeat: timedelta | None = None
         self._open: dict[str, Job] = {}
         self._by_instance: dict[str, list[Job]] = {}
         self._waiting: deque[Work] = deque()
@@ -158,7 +159,13 @@ class Jobs:
         if work.seconds <= 0 and work.begin is None and not work.phases:
             self.at(now, lambda moment: self._end(work, moment), work)
             return
-        self.at(max(now, work.submitted + DISPATCH), lambda moment: self._begin(work, moment), work)
+        self.at(max(now, work.submitted + self._latency(work)), lambda moment: self._begin(work, moment), work)
+
+    def _latency(self, work: Work) -> timedelta:
+        """What waits for a queue is picked up at a heartbeat only, on average a second later; quick work in half its time."""
+        if work.queue is None:
+            return DISPATCH
+        return self.heartbeat or min(HEARTBEAT, max(DISPATCH, timedelta(seconds=work.seconds / 2)))
 
     def _begin(self, work: Work, moment: datetime) -> None:
         work.has_begun = True

@@ -137,6 +137,7 @@ class Volume(Entity):
     content: str = "blank"
     format: str = "QCOW2"
     vm_n: int | None = None
+    destroyed: datetime | None = None
     counted: bool = False
     details: dict[str, str] = field(default_factory=dict)
 
@@ -163,8 +164,8 @@ class Snapshot(Entity):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is still being made."""
-        return self.state in ("Allocated", "Creating", "CreatedOnPrimary", "BackingUp")
+        """Whether a host or the secondary storage is at work on it; one that waits for its turn (Allocated) blocks nobody."""
+        return self.state in ("Creating", "CreatedOnPrimary", "BackingUp")
 
     def told(self) -> str:
         """The snapshot as texts of the server name it."""
@@ -248,7 +249,7 @@ class Job:
     command: str
     java: str
     created: datetime
-    instance_type: str = "None"
+    instance_type: str | None = None
     instance_id: str | None = None
     status: int = 0
     code: int = 0

@@ -46,6 +46,7 @@ DEFAULTS: Mapping[str, Any] = {
     "job.expire.minutes": 1440,
     "snapshot.backup.to.secondary": True,
     "start.retry": 10,
+    "storage.cleanup.delay": 86400,
     "storage.cleanup.interval": 86400,
     "vm.instancename.flag": False,
     "vmsnapshot.max": 10,

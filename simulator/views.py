@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 Row = dict[str, Any]
+FREED = "Message.ReservedCapacityFreed.Flag"  # a detail of every VM that was stopped once, for root administrators' eyes
 READ_ONLY_DETAILS = "dataDiskController, rootDiskController"
 SERVER_ID, SERVER_NAME = "00000000-0000-4000-8000-0000000000e0", "simulator"
 GROUPS = (
@@ -47,9 +48,9 @@ def owner(cloud: Cloud, entity: Entity) -> Row:
     }
 
 
-def tags(cloud: Cloud, entity: Entity, kind: str) -> list[Row]:
-    """The tags of a row, as objects."""
-    told = {k: v for k, v in owner(cloud, entity).items() if k != "domainpath"}
+def tags(cloud: Cloud, entity: Entity, kind: str, whole: bool = False) -> list[Row]:
+    """The tags of a row, as objects; listTags shows them `whole`."""
+    told = {k: v for k, v in owner(cloud, entity).items() if whole or k != "domainpath"}
     return [{"key": k, "value": v, "resourcetype": kind, "resourceid": entity.id, **told} for k, v in entity.tags.items()]
 
 
@@ -117,7 +118,8 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: C
         "nic": cards,
         "hypervisor": row.hypervisor,
         "ipaddress": cards[0]["ipaddress"] if cards else None,
-        "details": dict(row.details),
+        "details": {k: v for k, v in row.details.items() if viewer.is_root or k != FREED},
+        "keypairs": row.details.get("SSH.KeyPairNames"),
         **_admin_only(row, viewer),
         "affinitygroup": [],
         "isdynamicallyscalable": row.dynamic,
@@ -171,7 +173,7 @@ def _boot(row: Vm) -> Row:
     """CS-DEP-18: a VM without details shows BIOS, one with the detail UEFI shows that, all others nothing."""
     if "UEFI" in row.details:
         return {"boottype": "Uefi", "bootmode": row.details["UEFI"].lower()}
-    return {} if row.details else {"boottype": "Bios", "bootmode": "legacy"}
+    return {"boottype": "Bios", "bootmode": "legacy"} if row.details.keys() <= {FREED} else {}
 
 
 def _template(template: Plain | None) -> Row:
@@ -205,7 +207,6 @@ def volume(cloud: Cloud, row: Volume, viewer: Account, job: str | None = None, w
         **(_pool(cloud, row) if viewer.is_root or whole else {}),
         "displayvolume": True if viewer.is_root else None,
         **_offering(cloud, row),
-        "snapshotid": row.snapshot,
         **_origin(cloud, row),
         "attached": stamp(row.attached) if row.attached else None,
         "destroyed": row.state == "Destroy",
@@ -244,10 +245,11 @@ def _pool(cloud: Cloud, row: Volume) -> Row:
     pool = cloud.plain.get("StoragePool", {}).get(row.pool or "")
     if pool is None:
         template = cloud.plain.get("Template", {}).get(row.template or "")
-        known = template is not None and template.fields.get("format") == "QCOW2"
+        known = cloud.hypervisor == "KVM" and template is not None and template.fields.get("format") == "QCOW2"
         return {"storagetype": "shared", "hypervisor": "KVM" if known else "None", "path": row.path}
     where = {key: pool.fields.get(key) for key in ("clusterid", "clustername", "podid", "podname")}
-    kind = {"storagetype": "shared", "hypervisor": pool.fields.get("hypervisor", cloud.hypervisor)}
+    said = pool.fields.get("hypervisor") if pool.fields.get("scope") == "ZONE" else None
+    kind = {"storagetype": "shared", "hypervisor": said or cloud.hypervisor}
     return {**kind, "storage": pool.name, "storageid": pool.id, "path": row.path, **where}
 
 
@@ -266,7 +268,7 @@ def _offering(cloud: Cloud, row: Volume) -> Row:
 def snapshot(cloud: Cloud, row: Snapshot, job_result: bool = False, state: str | None = None) -> Row:
     """A volume snapshot; only a job's result tells its type (CS-SNP-13). `state` is what the server still believes."""
     source = cloud.volumes.get(row.volume)
-    stored = row.state in ("BackedUp", "Destroyed") or job_result
+    placed = row.state not in ("Allocated", "Error") or job_result
     gone = source is None or source.removed
     return {
         "id": row.id,
@@ -281,14 +283,23 @@ def snapshot(cloud: Cloud, row: Snapshot, job_result: bool = False, state: str |
         "intervaltype": row.kind,
         "state": state or row.state,
         "physicalsize": 0,
-        "zoneid": source.zone if source and stored else None,
-        "zonename": plain_name(cloud, "Zone", source.zone) if source and stored else None,
-        "revertable": stored and cloud.hypervisor == "KVM",
+        "zoneid": source.zone if source and placed else None,
+        "zonename": plain_name(cloud, "Zone", source.zone) if source and placed else None,
+        "revertable": row.state == "BackedUp" and cloud.hypervisor == "KVM" and not gone,
+        **_system(cloud, source, job_result),
         "virtualsize": row.size,
         "tags": tags(cloud, row, "Snapshot"),
         "hasannotations": False,
         **({} if job_result else pending_job(cloud, row)),
     }
+
+
+def _system(cloud: Cloud, volume: Volume | None, job_result: bool) -> Row:
+    """The guest system of a VM, in snapshots of its root."""
+    host = cloud.vms.get(volume.vm or "") if volume is not None and volume.kind == "ROOT" else None
+    template = cloud.plain.get("Template", {}).get(host.template or "") if host else None
+    fields = template.fields if template else {}
+    return {"ostypeid": fields.get("ostypeid"), "osdisplayname": fields.get("ostypename") if job_result else None}
 
 
 def vm_snapshot(cloud: Cloud, row: VmSnapshot) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
@@ -17,25 +18,52 @@ GUEST_TYPES = ("isolated", "shared", "l2")
 TEMPLATE_FILTERS = ("featured", "self", "selfexecutable", "sharedexecutable", "executable", "community", "all")
 
 
+# Capability, the setting that it tells, whether root administrators have it anyway.
+CAPABILITIES = (
+    ("allowuserexpungerecovervm", "allow.user.expunge.recover.vm", True),
+    ("allowuserexpungerecovervolume", "allow.user.expunge.recover.volume", True),
+    ("allowuserviewdestroyedvm", "allow.user.view.destroyed.vm", True),
+    ("allowuserforcestopvm", "allow.user.force.stop.vm", True),
+    ("customdiskofferingminsize", "custom.diskoffering.size.min", False),
+    ("customdiskofferingmaxsize", "custom.diskoffering.size.max", False),
+    ("dynamicscalingenabled", "enable.dynamic.scale.vm", False),
+)
+FIXED_CAPABILITIES: Mapping[str, Any] = {
+    "securitygroupsenabled": False,
+    "dynamicrolesenabled": True,
+    "userpublictemplateenabled": True,
+    "supportELB": "false",
+    "projectinviterequired": False,
+    "allowusercreateprojects": True,
+    "regionsecondaryenabled": False,
+    "snapshotshowchainsize": False,
+    "allowuserviewalldomainaccounts": False,
+    "kubernetesserviceenabled": False,
+    "kubernetesclusterexperimentalfeaturesenabled": False,
+    "customhypervisordisplayname": "Custom",
+    "defaultuipagesize": 20,
+    "instancesstatsretentiontime": 720,
+    "instancesstatsuseronly": False,
+    "instancesdisksstatsretentionenabled": False,
+    "instancesdisksstatsretentiontime": 720,
+    "sharedfsvmmincpucount": 2,
+    "sharedfsvmminramsize": 1024,
+    "instanceleaseenabled": False,
+    "additionalconfigenabled": False,
+}
+
+
 @command("listCapabilities", roles=READERS)
 def capabilities(cloud: Cloud, call: Call) -> dict[str, Any]:
     """What this server and this account can do; snapshots of running VMs as in force since the start (CS-SNP-14)."""
-    settings = cloud.settings
-    return {
-        "capability": {
-            "cloudstackversion": cloud.release,
-            "kvmsnapshotenabled": bool(cloud.in_force["kvm.snapshot.enabled"]),
-            "allowuserexpungerecovervm": bool(settings["allow.user.expunge.recover.vm"]),
-            "allowuserexpungerecovervolume": bool(settings["allow.user.expunge.recover.volume"]),
-            "allowuserviewdestroyedvm": bool(settings["allow.user.view.destroyed.vm"]),
-            "allowuserforcestopvm": bool(settings["allow.user.force.stop.vm"]),
-            "customdiskofferingminsize": 1,
-            "customdiskofferingmaxsize": 1024,
-            "defaultuipagesize": 20,
-            "securitygroupsenabled": False,
-            "dynamicrolesenabled": True,
-        }
+    told: dict[str, Any] = {
+        "cloudstackversion": cloud.release,
+        "kvmsnapshotenabled": bool(cloud.in_force["kvm.snapshot.enabled"]),
     }
+    for key, setting, privileged in CAPABILITIES:
+        told[key] = (privileged and call.account.is_root) or cloud.settings[setting]
+    shown = {**FIXED_CAPABILITIES, **told, "extensionspath": "/usr/share/cloudstack-management/extensions"}
+    return {"capability": {key: value for key, value in shown.items() if key != "extensionspath" or call.account.is_root}}
 
 
 @command("listApis", Param("name"), roles=READERS)

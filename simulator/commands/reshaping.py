@@ -82,7 +82,8 @@ def _details(cloud: Cloud, call: Call, vm: Vm) -> dict[str, str] | None:
         if wrong is not None:
             raise Refused(431, f"You're not allowed to add or edit the read-only setting: {wrong}")
     _check_sizes(cloud, vm, given)
-    kept = {k: v for k, v in vm.details.items() if k in READ_ONLY and not call.account.is_root}
+    hidden = () if call.account.is_root else (*READ_ONLY, views.FREED)
+    kept = {k: v for k, v in vm.details.items() if k in hidden}
     plain = {k: v for k, v in given.items() if not k.startswith("extraconfig-")}
     return {**plain, **kept}
 

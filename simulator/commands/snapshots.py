@@ -86,9 +86,9 @@ def _check_vm(cloud: Cloud, volume: Volume, vm: Vm) -> None:
     if vm.state in ("Destroyed", "Expunging"):
         raise refuse("CS-SNP-01b", volume=volume.n, vm=vm.n, value=vm.state)
     others = [d for d in cloud.attached(vm) if d.state == "Ready" and vm.hypervisor == "KVM"]
-    if any(s.state == "BackingUp" for d in others for s in cloud.snapshots_of(d)):
+    if any(s.is_active for d in others for s in cloud.snapshots_of(d)):
         raise refuse("CS-SNP-03")
-    if any(row.is_active for row in cloud.snapshot_rows(vm)):
+    if any(row.state in ("Creating", "Reverting", "Expunging") for row in cloud.snapshot_rows(vm)):
         raise refuse("CS-SNP-04", cloud.wording)
 
 
@@ -180,7 +180,7 @@ def delete(cloud: Cloud, call: Call) -> dict[str, Any]:
             raise refuse("CS-SNP-08", snapshot=snapshot.told(), what="deleted")
         if snapshot.state == "Destroyed":
             raise refuse("CS-SNP-11", snapshot=snapshot.told())
-        if snapshot.is_active:
+        if snapshot.is_active or snapshot.state == "Allocated":
             raise refuse("CS-SNP-12", snapshot=snapshot.told(), value=snapshot.state)
 
     def finish() -> dict[str, Any]:

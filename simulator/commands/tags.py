@@ -119,7 +119,7 @@ def list_tags(cloud: Cloud, call: Call) -> dict[str, Any]:
     for kind, shown in SHOWN.items():
         for entity in cloud.table(kind).values():
             if not entity.removed and entity.account == call.account.name:
-                rows += tag_rows(cloud, entity, shown)
+                rows += tag_rows(cloud, entity, shown, whole=True)
     wanted = {n: call[n] for n in ("resourceid", "resourcetype", "key", "value") if call.has(n)}
     kept = [r for r in rows if all(str(r[n]).lower() == v.lower() for n, v in wanted.items())]
     return page(call, "tag", kept)

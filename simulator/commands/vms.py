@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.clock import stamp
-from simulator.commands import common, deploying
+from simulator.commands import common, deploying, vm_snapshots
 from simulator.model import Plain, Vm
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
@@ -171,7 +171,7 @@ def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
     """The host is told to run the VM; a host that does not leaves it Stopped."""
     _was_tried(cloud, vm)
     if cloud.faults.host_fails("start"):
-        vm.state = "Stopped"
+        vm.state, vm.details[views.FREED] = "Stopped", "false"
         raise _no_capacity(cloud, call, vm)
     now = cloud.now()
     for disk in cloud.attached(vm):
@@ -233,6 +233,9 @@ def halt(cloud: Cloud, vm: Vm) -> None:
     cloud.write(vm, "shutdown")
     vm.state, vm.host = "Stopped", None
     vm.running_since, vm.written_until, vm.updated = None, None, cloud.now()
+    vm.details[views.FREED] = "false"
+    for card in vm.nics:
+        card.vlan = False
 
 
 @command("rebootVirtualMachine", VM, java=JAVA + "RebootVMCmd", asynchronous=True, by_admin=True)
@@ -321,27 +324,19 @@ def _destroyed(cloud: Cloud, call: Call, vm: Vm) -> None:
         if disk.device != 0:
             cloud.take_off(disk)
             if disk.id in (call["volumeids"] or ()):
-                disk.state = "Destroy"
+                disk.state, disk.destroyed = "Destroy", cloud.now()
     _forget_snapshots(cloud, vm)
     vm.state, vm.updated = "Destroyed", cloud.now()
 
 
 def _forget_snapshots(cloud: Cloud, vm: Vm) -> None:
     """CS-DES-07, 12: VM snapshots go with the VM; the root returns to its base, data disks have gone as they were."""
-    rows = cloud.snapshot_rows(vm)
-    stuck = any(row.state in ("Reverting", "Creating", "Allocated") or undeletable(cloud, row) for row in rows)
-    if stuck or (rows and cloud.faults.host_fails("merge")):
+    had_any = bool(cloud.snapshot_rows(vm))
+    if not vm_snapshots.delete_all(cloud, vm):
         raise refuse("CS-DES-07")
-    for row in rows:
-        row.removed = True
     for disk in cloud.attached(vm):
-        if rows and disk.path is not None:
+        if had_any and disk.path is not None:
             disk.path = disk.id
-
-
-def undeletable(cloud: Cloud, row: Any) -> bool:
-    """A failed row of a VM that never was on a host: there is nobody to ask."""
-    return row.state in ("Error", "Expunging") and not row.on_files and cloud.vms[row.vm].last_host is None
 
 
 def expunged(cloud: Cloud, vm: Vm) -> None:
@@ -382,7 +377,7 @@ def recover(cloud: Cloud, call: Call) -> dict[str, Any]:
         raise refuse("CS-REC-02")
     if vm.state != "Destroyed":
         raise refuse("CS-REC-01", id=vm.id)
-    vm.state = "Stopped"
+    vm.state, vm.details[views.FREED] = "Stopped", "false"
     return {"virtualmachine": views.vm(cloud, vm, call.account)}
 
 

@@ -67,7 +67,9 @@ def create(cloud: Cloud, call: Call) -> dict[str, Any]:
     def finish() -> dict[str, Any]:
         if snapshot is not None or pool is not None:
             common.place(cloud, volume, pool.id if pool else None)
-        return shown(cloud, volume, call)
+        result = shown(cloud, volume, call)
+        result["volume"]["snapshotid"] = volume.snapshot  # nowhere else is it told
+        return result
 
     return cloud.submit(call, finish, instance=("Volume", volume.id), entity=volume.id)
 
@@ -179,7 +181,7 @@ def destroy(cloud: Cloud, call: Call) -> dict[str, Any]:
             raise refuse("CS-DEL-05")
 
     def finish() -> dict[str, Any]:
-        volume.state = "Expunged" if call["expunge"] else "Destroy"
+        volume.state, volume.destroyed = "Expunged" if call["expunge"] else "Destroy", cloud.now()
         volume.removed = bool(call["expunge"])
         return shown(cloud, volume, call)
 
@@ -378,7 +380,7 @@ def detach(cloud: Cloud, call: Call) -> dict[str, Any]:
         check=lambda: _check_detach(cloud, call, volume),
         host="detach",
         queue=host.id if host is not None else None,
-        instance=("Volume", volume.id) if volume is not None and not call.has("virtualmachineid") else ("None", None),
+        instance=("Volume", volume.id) if volume is not None else (None, None),
     )
 
 

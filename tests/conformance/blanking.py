@@ -16,7 +16,7 @@ _BLANKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (UUID, "<id>"),
     (SYMBOL, "<id>"),
     (re.compile(r"\b[irsv]-\d+(-\d+)?-VM"), "<instance>"),
-    (re.compile(r"\bROOT-\d+"), "ROOT-<n>"),
+    (re.compile(r"(?<![a-zA-Z])ROOT-\d+"), "ROOT-<n>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"), "<time>"),
     (re.compile(r"_\d{14}\b"), "_<time>"),
     (re.compile(rf"({QUOTE}\w*[iI]d{QUOTE}:\s*)({QUOTE})?\d+({QUOTE})?"), r"\1<n>"),

@@ -19,7 +19,7 @@ JOB, PENDING = "/job", "/pending"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and what the real server answered. `index` counts the lines of the file from 0."""
+    """One request and what the real server answered. `index` counts the lines of the file from 0, `elapsed` are seconds."""
 
     index: int
     step: str
@@ -31,6 +31,7 @@ class Exchange:
     body: Any
     note: str = ""
     waited: float = 0.0
+    elapsed: float = 0.0
     described: bool = False
     returned: int | None = None
 
@@ -62,7 +63,7 @@ class Scenario:
         return "KVM" if labelled else "Simulator"
 
 
-KVM_LABELLED = {"21-catalogue", "14-restart", "cs-exchanges", "libcloud-exchanges", "ansible-play-exchanges"}
+KVM_LABELLED = {"21-catalogue", "cs-exchanges", "libcloud-exchanges", "ansible-play-exchanges"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def exchange(index: int, line: Mapping[str, Any]) -> Exchange:
         body=line["body"],
         note=line.get("note", ""),
         waited=line.get("waited_ms", 0) / 1000,
+        elapsed=line.get("elapsed_ms", 0) / 1000,
         described="x_description" in line,
         returned=line.get("members_returned"),
     )

@@ -45,6 +45,9 @@ class Hands:
     def pause(self, seconds: float) -> None:
         self._pause(seconds)
 
+    def took(self, seconds: float) -> None:
+        """A real server takes its own time."""
+
     def busy(self, open_jobs: set[str]) -> bool:
         return bool(open_jobs)
 

@@ -33,6 +33,9 @@ class Hands(Protocol):
     def pause(self, seconds: float) -> None:
         """Lets time pass."""
 
+    def took(self, seconds: float) -> None:
+        """The recorded request took so long."""
+
     def busy(self, open_jobs: set[str]) -> bool:
         """Whether waiting can change anything."""
 
@@ -72,6 +75,7 @@ class Replay:
         for exchange in self._scenario.exchanges:
             undone = [done for done in self._due(exchange.step) if not self._server.hands.do(done, self._ids)]
             reason = f"needs a hand on the server: {', '.join(undone)}" if undone else self._impossible(exchange)
+            self._server.hands.took(exchange.elapsed)
             yield Verdict(exchange, skipped=reason) if reason else Verdict(exchange, tuple(self._replayed(exchange)))
 
     def _due(self, step: str) -> Iterable[str]:

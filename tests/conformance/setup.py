@@ -129,6 +129,8 @@ def common(hypervisor: str) -> dict[str, Any]:
     for row in [*world["hosts"], *world["storage_pools"], *world["templates"]]:
         if "hypervisor" in row:
             row["hypervisor"] = hypervisor
+    for row in world["clusters"]:
+        row["hypervisortype"] = hypervisor
     world["accounts"] = list(accounts())
     world["networks"] = [
         {**row, "zone": row["zoneid"]} for row in listed("listNetworks-admin", "network") if row["account"] != "admin"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
-from simulator import Cloud, TurnedClock, load_estate
+from simulator import Cloud, TurnedClock, housekeeping, load_estate
 from simulator.faults import ALWAYS
 from tests.conformance import directions, remote, setup
 from tests.conformance.comparing import Answer
@@ -38,6 +39,9 @@ class CloudHands:
         self._cloud, self._clock, self._jobs = cloud, clock, jobs or {}
 
     def pause(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+    def took(self, seconds: float) -> None:
         self._clock.advance(seconds)
 
     def busy(self, open_jobs: set[str]) -> bool:
@@ -126,11 +130,18 @@ def _fields(cloud: Cloud, kind: str, field: str, value: Any) -> None:
         row.fields[field] = value
 
 
-def _tidy(cloud: Cloud, clock: TurnedClock, snapshot: str) -> None:
-    """The server's own clean-up has come round to a destroyed volume snapshot."""
+def _tidy(cloud: Cloud, clock: TurnedClock, snapshot: str = "") -> None:
+    """The server's own clean-up has come round, to a destroyed volume snapshot or to all that is left over."""
+    if not snapshot:
+        housekeeping.tidy_storage(cloud, clock.now())
     row = cloud.snapshots.get(snapshot)
     if row is not None and row.state == "Destroyed":
         row.removed = True
+
+
+def _heartbeat(cloud: Cloud, clock: TurnedClock, seconds: str) -> None:
+    """How long what waits for a VM's queue waited there, between 0 and 2 seconds: the luck of that recording."""
+    cloud.jobs.heartbeat = timedelta(seconds=float(seconds))
 
 
 def _spread(cloud: Cloud, clock: TurnedClock, kind: str) -> None:
@@ -153,6 +164,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "edit": _edit,
     "spread": _spread,
     "tidy": _tidy,
+    "heartbeat": _heartbeat,
 }
 
 

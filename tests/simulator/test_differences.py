@@ -178,7 +178,7 @@ def test_A28_while_one_is_being_made_a_snapshot_of_another_volume_is_accepted(wo
     vm, data = world.running(), world.ready()
     world.done("attachVolume", id=data, virtualmachineid=vm)
     world.now("createSnapshot", volumeid=data)
-    world.clock.advance(0.5)
+    world.clock.advance(0.95)
     assert code(world.now("createSnapshot", volumeid=data)) == ("call", 431)
     assert "jobid" in world.now("createSnapshot", volumeid=world.root(vm))
 

@@ -62,7 +62,7 @@ def test_CS_SNP_03_of_another_volume_of_the_vm_it_is_accepted_and_succeeds(world
     vm, data = world.running(), world.ready()
     world.done("attachVolume", id=data, virtualmachineid=vm)
     world.now("createSnapshot", volumeid=data)
-    world.clock.advance(0.5)
+    world.clock.advance(0.95)
     assert world.disk(data)["state"] == "Snapshotting"
     assert world.done("createSnapshot", volumeid=world.root(vm))["snapshot"]["state"] == "BackedUp"
 

@@ -155,7 +155,7 @@ def test_CS_VSC_08_while_it_is_being_made_it_is_accepted(world: World) -> None:
     vm, data = world.running(), world.ready()
     world.done("attachVolume", id=data, virtualmachineid=vm)
     world.now("createSnapshot", volumeid=data)
-    world.clock.advance(0.5)
+    world.clock.advance(0.95)
     assert world.disk(data)["state"] == "Snapshotting"
     assert "jobid" in world.now("createVMSnapshot", virtualmachineid=vm)
 

@@ -504,7 +504,7 @@ def test_a_snapshot_of_the_root_being_made_forbids_it(wording: str, said: str) -
     world = World(wording=wording)
     vm = world.running()
     world.now("createSnapshot", volumeid=world.root(vm))
-    world.clock.advance(0.5)
+    world.clock.advance(0.95)
     assert world.does("destroyVirtualMachine", id=vm) == No("job", 530, said)
 
 

@@ -151,7 +151,7 @@ def _several(world: World, number: int) -> None:
     ],
     ids=["CS-WIR-11-size", "CS-WIR-11-page", "CS-WIR-11-most", "CS-WIR-11-unlimited"],
 )
-def test_page_and_pagesize_belong_together(world: World, params: dict[str, int], said: str) -> None:
+def test_page_and_pagesize_belong_together(world: World, params: dict[str, Any], said: str) -> None:
     assert world.now("listVolumes", **params) == No("call", 431, said)
 
 
@@ -167,7 +167,7 @@ def test_page_and_pagesize_belong_together(world: World, params: dict[str, int],
     ],
     ids=lambda v: f"CS-WIR-11-{v['page']}-{v['pagesize']}" if isinstance(v, dict) else None,
 )
-def test_pages_of_three(world: World, params: dict[str, int], rows: int | None) -> None:
+def test_pages_of_three(world: World, params: dict[str, Any], rows: int | None) -> None:
     _several(world, 3)
     answer = world.now("listVolumes", **params)
     assert (answer["count"], len(answer["volume"]) if "volume" in answer else None) == (3, rows)
