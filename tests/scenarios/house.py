@@ -129,7 +129,7 @@ class Drill:
         if store.is_sqlite:
             sa.event.listen(store.engine, "connect", _without_fsync)
         client = self._client(found)
-        engine = Engine(store, client, Hand(self.clock), found, f"life-{self._lives}", legacy.adopt(store))
+        engine = Engine(store, client, Hand(self.clock), found, f"life-{self._lives}", _adopted(store))
         self._open.append((store.engine, client))
         self.connected = Connected(found, store, engine)
         return engine
@@ -215,10 +215,9 @@ class Drill:
         with self.connected.database.read() as connection:
             return journal.latest(connection)[KEYS[vm]]
 
-    def run_of(self, vm: str) -> Run | None:
-        """The newest run of a VM, if it ever had one."""
-        with self.connected.database.read() as connection:
-            return journal.latest(connection).get(KEYS[vm])
+    def is_wanted(self, vm: str) -> bool:
+        """Whether a spec of this VM was ever accepted."""
+        return bool(self.rows(f"select id from fr_specs where vm_key = '{KEYS[vm]}'"))
 
     def runs(self) -> tuple[Run, ...]:
         with self.connected.database.read() as connection:
@@ -267,7 +266,9 @@ class Drill:
             vm_snapshots=tuple(sorted(truth["vm_snapshots"])),
             marked=tuple(sorted(x["name"] for x in ours if MARK in x["tags"])),
             pending_jobs=tuple(j.command for j in self.cloud.jobs.pending),
-            blocked=tuple(r["id"] for r in self.rows("select id from fr_runs where state not in ('completed', 'rolled-back')")),
+            blocked=tuple(
+                r["id"] for r in self.rows("select id from fr_runs where state not in ('completed', 'rolled-back')")
+            ),
             dirty=tuple(r["volume_id"] for r in self.rows("select volume_id from fr_dirty")),
         )
 
@@ -282,6 +283,16 @@ def _without_fsync(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=OFF")
     cursor.close()
+
+
+_ADOPTED: list[legacy.Legacy] = []
+
+
+def _adopted(store: Any) -> legacy.Legacy:
+    """The tables are the same in every drill, so they are looked at once."""
+    if not _ADOPTED:
+        _ADOPTED.append(legacy.adopt(store))
+    return _ADOPTED[0]
 
 
 @cache
