@@ -1,15 +1,17 @@
-"""Doing one step: journal the intent, perform it, look, and turn what came of it into the next state.
+"""Doing steps: journal the intent, perform it, look, and turn what came of it into the next state.
 
-`reconciler.loop` calls `submit` for a step whose turn it is and `settle` for a step that is under way. Both end in an
-`Outcome`, and `record` is the one place that turns outcomes into journal, log event and retry: no other code writes a
-step's state. Settling is the same after a crash as in an ordinary pass, because neither remembers anything.
+`reconciler.loop` leads the VMs of a round through these together: `intend` for the steps whose turn it is, `send`,
+`look_at` for the steps that are under way, and `record`, the one place that turns outcomes into journal, log event and
+retry: no other code writes a step's state. Only `send` and `look_at` speak to the cloud, and they touch no database; what
+writes takes the transaction that it writes in. Settling is the same after a crash as in an ordinary pass, because neither
+remembers anything.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -39,7 +41,7 @@ from reconciler.observe import Fleet
 from reconciler.perform import Performed, perform
 from reconciler.settings import Limits
 from reconciler.store import journal
-from reconciler.store.database import Database
+from reconciler.store.database import Connection
 from reconciler.store.journal import Lease, Run, StepRow, StepState
 from reconciler.store.legacy import CONTEXT_RESERVED, Legacy
 
@@ -77,54 +79,53 @@ def job_id(run_id: str, seq: int, attempt: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Carries single steps out. Holds connections, no state: everything it knows is in the journal and the world."""
+    """Carries steps out. Holds connections, no state: everything it knows is in the journal and the world."""
 
-    database: Database
     client: Client
     clock: Clock
     limits: Limits
     legacy: Legacy
 
-    # --- a step whose turn it is --------------------------------------------------------------------------------------
+    # --- steps whose turn it is ---------------------------------------------------------------------------------------
 
-    def submit(self, turn: Turn, row: StepRow) -> Outcome:
-        """Journal the intent of this step, send it once, and record what was answered."""
-        blocked = effects.blocker(row.action, turn.world)
-        if blocked is not None:
-            return Outcome(Kind.REFUSED, f"{row.word}: {blocked}")
+    def allowed(self, turn: Turn, rows: Sequence[StepRow]) -> tuple[tuple[StepRow, ...], tuple[Outcome, ...]]:
+        """The steps that are legal in the world of this turn, and a refusal for each that is not."""
+        blocked = {row.seq: effects.blocker(row.action, turn.world) for row in rows}
+        refused = tuple(Outcome(Kind.REFUSED, f"{row.word}: {blocked[row.seq]}") for row in rows if blocked[row.seq])
+        return tuple(row for row in rows if not blocked[row.seq]), refused
+
+    def intend(self, connection: Connection, turn: Turn, rows: Sequence[StepRow]) -> Batch:
+        """Write the intents, and show the phase they belong to, before anything is sent."""
+        return Batch(turn, tuple(self._intend(connection, turn, row) for row in rows))
+
+    def _intend(self, connection: Connection, turn: Turn, row: StepRow) -> StepRow:
         crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
-        row = self._intend(turn, row)
-        crashpoints.hit(crashpoints.Point.AFTER_INTENT)
-        outcome = self._send(turn, row)
-        crashpoints.hit(crashpoints.Point.AFTER_SEND)
-        outcome = self.record(turn, row, outcome)
-        crashpoints.hit(crashpoints.Point.AFTER_RECORD)
-        return outcome
-
-    def _intend(self, turn: Turn, row: StepRow) -> StepRow:
-        """Write the intent, and show the phase it belongs to, before anything is sent."""
         now = self.clock.now()
         phase = phases.of_step(turn.run, row.word)
         deadline = now + estimates.deadline(row.action, turn.world)
         own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
-        with self.database.begin() as connection:
-            journal.fenced(connection, turn.lease)
-            journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
-            if turn.run.progress < phase.percent:
-                journal.progressed(connection, turn.run, phase.percent)
-                self.legacy.project(connection, turn.run, phase.status, now)
-            if isinstance(row.action, actions.Reserve):
-                self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
-            return journal.step_started(connection, row, own_id, deadline, now)
+        journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
+        if turn.run.progress < phase.percent:
+            journal.progressed(connection, turn.run, phase.percent)
+            self.legacy.project(connection, turn.run, phase.status, now)
+        if isinstance(row.action, actions.Reserve):
+            self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
+        return journal.step_started(connection, row, own_id, deadline, now)
 
-    def _send(self, turn: Turn, row: StepRow) -> Outcome:
+    def send(self, batch: Batch, busy: frozenset[str] | None = None) -> Batch:
+        """Send each of these steps once. `busy` are the objects of pending jobs, read after the intents were written."""
+        return replace(batch, outcomes=tuple(self._send(batch.turn, row, busy) for row in batch.rows))
+
+    def _send(self, turn: Turn, row: StepRow, busy: frozenset[str] | None) -> Outcome:
         try:
-            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world))
-            return self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
+            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, busy))
+            outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
         except errors.InvariantViolated as violated:
-            return Outcome(Kind.FAILED, str(violated))
+            outcome = Outcome(Kind.FAILED, str(violated))
         except errors.CloudError as unseen:
-            return Outcome(Kind.RETRY, str(unseen), until=self._again(row))
+            outcome = Outcome(Kind.RETRY, str(unseen), until=self._again(row))
+        crashpoints.hit(crashpoints.Point.AFTER_SEND)
+        return outcome
 
     def _answered(self, row: StepRow, performed: Performed) -> Outcome:
         return _from_answer(performed.outcome, performed.learned, isinstance(row.action, _OURS), self._again(row))
@@ -133,14 +134,11 @@ class Executor:
         doublings = min(max(0, row.attempts - 1), DOUBLINGS)
         return self.clock.now() + min(self.limits.backoff * (1 << doublings), BACKOFF_LONGEST)
 
-    # --- a step under way ---------------------------------------------------------------------------------------------
+    # --- steps under way ----------------------------------------------------------------------------------------------
 
-    def settle(self, turn: Turn, row: StepRow, board: JobBoard) -> Outcome:
-        """What became of a step that was sent, or may have been: looked at, and recorded."""
-        crashpoints.hit(crashpoints.Point.BEFORE_SETTLE)
-        outcome = self.record(turn, row, self._looked_at(row, turn.world, board))
-        crashpoints.hit(crashpoints.Point.AFTER_SETTLE)
-        return outcome
+    def look_at(self, batch: Batch, board: JobBoard) -> Batch:
+        """What became of steps that were sent, or may have been."""
+        return replace(batch, outcomes=tuple(self._looked_at(row, batch.turn.world, board) for row in batch.rows))
 
     def _looked_at(self, row: StepRow, world: World, board: JobBoard) -> Outcome:
         own_id = row.custom_job_id or ""
@@ -215,19 +213,20 @@ class Executor:
 
     # --- the one place ------------------------------------------------------------------------------------------------
 
-    def record(self, turn: Turn, row: StepRow, outcome: Outcome) -> Outcome:
-        """Turn an outcome into the step's next state, facts of the run, an event and the time of the next try."""
+    def record(self, connection: Connection, batch: Batch) -> tuple[Outcome, ...]:
+        """Turn outcomes into the steps' next states, facts of the run, events and the times of the next tries."""
+        return tuple(self._record(connection, batch.turn, *pair) for pair in zip(batch.rows, batch.outcomes, strict=True))
+
+    def _record(self, connection: Connection, turn: Turn, row: StepRow, outcome: Outcome) -> Outcome:
         now = self.clock.now()
         if outcome.kind is Kind.RETRY and row.attempts >= self.limits.attempts:
             outcome = Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
         state = _NEXT_STATE[outcome.kind]
-        with self.database.begin() as connection:
-            journal.fenced(connection, turn.lease)
-            journal.learn(connection, turn.run, outcome.learned, now)
-            if state is not row.state:
-                journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
-                if outcome.kind is not Kind.WAIT:
-                    journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
+        journal.learn(connection, turn.run, outcome.learned, now)
+        if state is not row.state:
+            journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
+            if outcome.kind is not Kind.WAIT:
+                journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
         return outcome
 
 
@@ -245,6 +244,15 @@ class Turn:
     world: World
     fleet: Fleet
     rest: tuple[StepRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Steps of one VM's turn that are done side by side, and what came of each, once that is known."""
+
+    turn: Turn
+    rows: tuple[StepRow, ...]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 _OURS = (actions.Reserve, actions.Release)
@@ -331,9 +339,9 @@ def permit(run: Run, world: World, fleet: Fleet) -> Permit:
     )
 
 
-def _seen(world: World) -> Seen:
+def _seen(world: World, busy: frozenset[str] | None) -> Seen:
     machines = {m.id: m for m in (world.guest, world.appliance) if m is not None}
-    return Seen(machines, world.volumes, world.snapshots)
+    return Seen(machines, world.volumes, world.snapshots, busy)
 
 
 def _own_snapshots(world: World) -> list[Any]:

@@ -2,12 +2,13 @@
 
 Called by `daemon`, by `apply` and `end` on the command line, and by tests; all of them drive the same rounds. A pass of
 one VM takes its lease, settles what is under way, asks for the goal of this moment, plans, and submits what comes next.
-Nothing in a pass waits for the cloud: it hands back when to look again.
+Nothing in a pass waits for the cloud: it hands back when to look again. The passes of a round go in step, so that what
+they write is written together, a few transactions a round, and only what is sent to the cloud is sent from threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,13 +21,14 @@ from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.errors import CloudError
 from reconciler.cloudstack.jobs import JobBoard
-from reconciler.execute import Executor, Kind, Outcome, Turn
+from reconciler.execute import Batch, Executor, Kind, Outcome, Turn
 from reconciler.observe import Fleet, Memory
 from reconciler.phases import Phase
 from reconciler.settings import Settings
 from reconciler.store import inventory, journal, legacy
-from reconciler.store.database import Database
+from reconciler.store.database import Connection, Database
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow
 from specs.goal import Goal, GoalKind, goal_at
@@ -53,10 +55,11 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """All passes of one round, and when the next one is due."""
+    """All passes of one round, when the next one is due, and whether nothing moved by itself when it began."""
 
     passes: tuple[Pass, ...] = ()
     next_at: datetime | None = None
+    resting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,13 @@ class Engine:
     legacy: legacy.Legacy
     _board: JobBoard = field(init=False)
     _executor: Executor = field(init=False)
+    _pool: ThreadPoolExecutor = field(init=False)
     _known: tuple[Fleet, observe.Standing] | None = None
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
-        self._executor = Executor(self.database, self.client, self.clock, self.settings.engine, self.legacy)
+        self._executor = Executor(self.client, self.clock, self.settings.engine, self.legacy)
+        self._pool = ThreadPoolExecutor(self.settings.engine.threads, thread_name_prefix="cloud")
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +133,10 @@ class Engine:
         goal = goal_at(spec, now, now, run.running_since if run else None, self.settings.test.start_within)
         return planner.plan(spec, goal.kind, world)
 
+    def at_rest(self, keys: frozenset[str]) -> bool:
+        """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""
+        return self._due(self.clock.now(), keys).resting
+
     def let_go(self) -> None:
         """Give back all leases, so that another process need not wait for them to lapse."""
         with self.database.begin() as connection:
@@ -141,34 +150,105 @@ class Engine:
         Jobs first, then the look: what a job did is seen by a look that began after it ended.
         """
         now = self.clock.now()
-        due, beginning, under_way, expiry = self._due(now, only)
-        if not due:
-            return Round(next_at=expiry)
-        self._board.refresh(job for _, _, job, _ in under_way)
-        busy = self._busy(under_way, now)
-        due = [key for key in due if key not in busy]
-        if not due:
+        due = self._due(now, only)
+        if not due.keys:
+            return Round(next_at=due.expiry, resting=due.resting)
+        self._board.refresh(job for _, _, job, _ in due.under_way)
+        busy = self._busy(due.under_way, now)
+        keys = [key for key in due.keys if key not in busy]
+        if not keys:
             return Round(next_at=now + self.settings.engine.poll)
-        passes = self._passes(due, self.look(anew=not beginning.isdisjoint(due)))
-        return Round(passes, min((p.until for p in passes if p.until), default=expiry))
+        passes = self._passes(keys, self.look(anew=not due.beginning.isdisjoint(keys)))
+        return Round(passes, min((p.until for p in passes if p.until), default=due.expiry))
 
     def _passes(self, due: list[str], look: Look) -> tuple[Pass, ...]:
         """Settle what is under way for all, read the journal again, then let each go on."""
-        held = self._leased(due, look)
-        ours = {d.vm_key: d for d in held if isinstance(d, Dossier)}
-        settled = dict(zip(ours, self._each(lambda d: self._settled(d, look), list(ours.values())), strict=True))
-        free = [key for key, seen in settled.items() if seen is None]
+        held, stopped = self._leased(due, look)
+        settled = self._settled([d for d in held.values() if d.under_way], look)
+        free = [key for key in held if key not in settled]
+        leases = {key: held[key].lease for key in free}
         with self.database.read() as connection:
-            again = journal.dossiers(connection, free)
-        gone_on = dict(zip(free, self._each(lambda key: self._guarded(again[key], look), free), strict=True))
-        stopped = tuple(d for d in held if isinstance(d, Pass))
-        return (*stopped, *(seen or gone_on[key] for key, seen in settled.items()))
+            again = {k: replace(d, lease=leases[k]) for k, d in journal.dossiers(connection, free).items()}
+        return (*stopped, *settled.values(), *self._gone_on(again, look))
+
+    def _settled(self, dossiers: list[Dossier], look: Look) -> dict[str, Pass]:
+        """Settle what is under way; a pass for every VM of which not all of it is done, so that it may not go on."""
+        batches = [Batch(self._turn(d, look), d.under_way) for d in dossiers]
+        _hit(crashpoints.Point.BEFORE_SETTLE, batches)
+        looked_at = self._each(lambda batch: self._executor.look_at(batch, self._board), batches)
+        came_to = self._together(looked_at, _lease_of, self._settle_one)
+        _hit(crashpoints.Point.AFTER_SETTLE, batches)
+        return {p.vm_key: p for p in came_to if p is not None}
+
+    def _settle_one(self, connection: Connection, batch: Batch) -> Pass | None:
+        worst = _worst(self._executor.record(connection, batch))
+        return None if worst.kind is Kind.DONE else self._came_to(connection, batch.turn, worst)
+
+    def _gone_on(self, dossiers: dict[str, Dossier], look: Look) -> Iterator[Pass]:
+        """Decide for each VM what comes next, then send the steps whose turn it is."""
+        decided = self._together(
+            list(dossiers.values()), lambda d: _held(d.lease), lambda connection, d: self._decide(connection, d, look)
+        )
+        for one in decided:
+            if isinstance(one, _Ready) and dossiers[one.turn.run.vm_key].run is None:
+                crashpoints.hit(crashpoints.Point.RUN_OPENED)
+            if isinstance(one, Pass):
+                if one.run is not None and one.run.state in journal.ENDED:
+                    crashpoints.hit(crashpoints.Point.AFTER_FINISH)
+                yield one
+        yield from self._submitted([one for one in decided if isinstance(one, _Ready)])
+
+    def _decide(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | _Ready:
+        """What comes next for one VM: nothing (a pass), or steps whose turn it is."""
+        if dossier.run is None:
+            begun = self._begin(connection, dossier, look)
+            if isinstance(begun, Pass):
+                return begun
+            dossier = begun
+        return self._advance(connection, dossier, look)
+
+    def _submitted(self, ready: list[_Ready]) -> Iterator[Pass]:
+        """Write the intents of all, send them, write down what came of them."""
+        intended = self._together(
+            ready, _lease_of, lambda connection, one: self._executor.intend(connection, one.turn, one.rows)
+        )
+        yield from (one for one in intended if isinstance(one, Pass))
+        batches = [one for one in intended if isinstance(one, Batch)]
+        _hit(crashpoints.Point.AFTER_INTENT, batches)
+        busy = self._objects_in_jobs(batches)
+        sent = self._each(lambda batch: self._executor.send(batch, busy), batches)
+        refused = {one.turn.run.id: one.refused for one in ready}
+
+        def write(connection: Connection, batch: Batch) -> Pass:
+            outcomes = (*self._executor.record(connection, batch), *refused[batch.turn.run.id])
+            return self._came_to(connection, batch.turn, _worst(outcomes))
+
+        came_to = self._together(sent, _lease_of, write)
+        _hit(crashpoints.Point.AFTER_RECORD, batches)
+        yield from came_to
+
+    def _objects_in_jobs(self, batches: list[Batch]) -> frozenset[str] | None:
+        """The objects of all pending jobs, read once for all guests that are to be destroyed; None if none is, or unseen."""
+        if not any(isinstance(row.action, actions.DestroyGuest) for batch in batches for row in batch.rows):
+            return None
+        try:
+            return self.client.busy()
+        except CloudError:
+            return None
+
+    def _together(self, items: list[T], lease: Callable[[T], Lease], write: Callable[[Connection, T], R]) -> list[R | Pass]:
+        """Write for all in one transaction; a pass stands for an item whose VM another process works on by now."""
+        again = self.clock.now() + self.settings.engine.poll
+        written = journal.together(self.database, items, lease, write)
+        return [
+            _overtaken(lease(item).vm_key, found, again) if isinstance(found, journal.Fenced) else found
+            for item, found in zip(items, written, strict=True)
+        ]
 
     def _each(self, work: Callable[[T], R], items: list[T]) -> list[R]:
         if len(items) < 2:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(max_workers=self.settings.engine.threads) as pool:
-            return list(pool.map(work, items))
+        return list(self._pool.map(work, items))
 
     def _busy(self, under_way: UnderWay, now: datetime) -> frozenset[str]:
         """VMs of which every job still runs, within its deadline: no look at them could tell anything new."""
@@ -177,48 +257,51 @@ class Engine:
             by_vm.setdefault(vm_key, []).append(self._board.is_pending(job) and now < deadline)
         return frozenset(vm_key for vm_key, pending in by_vm.items() if all(pending))
 
-    def _due(
-        self, now: datetime, only: frozenset[str] | None
-    ) -> tuple[list[str], frozenset[str], UnderWay, datetime | None]:
-        """Which VMs are due, which of them only begin, which jobs are under way, and when the next test ends."""
+    def _due(self, now: datetime, only: frozenset[str] | None) -> _Due:
         with self.database.read() as connection:
             runs = {b.vm_key: b for b in journal.briefs(connection)}
             wanted = dict(inventory.wanted(connection))
-            under_way = journal.jobs_under_way(connection)
+            under_way = journal.jobs_under_way(connection) if runs else ()
         room = self.settings.engine.max_runs - sum(b.state is not RunState.HOLDING for b in runs.values())
         moving = [k for k, b in runs.items() if _moves(b, wanted.get(k), now)]
         starting = [k for k in wanted if k not in runs]
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
         expiry = min((b.expires_at for b in runs.values() if b.expires_at is not None), default=None)
-        return chosen, frozenset(starting), under_way, expiry
+        watched = runs.keys() | wanted.keys() if only is None else only
+        resting = all(_rests(runs.get(k), wanted.get(k)) for k in watched)
+        return _Due(chosen, frozenset(starting), under_way, expiry, resting)
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 
-    def _leased(self, due: list[str], look: Look) -> list[Dossier | Pass]:
-        """The dossiers of the VMs whose lease we hold now, and a pass for each that somebody else works on."""
+    def _leased(self, due: list[str], look: Look) -> tuple[dict[str, Dossier], list[Pass]]:
+        """The dossiers of the VMs whose lease we hold now, and a pass for each other VM."""
         now, limits = self.clock.now(), self.settings.engine
         with self.database.read() as connection:
             found = journal.dossiers(connection, due)
-        held: list[Dossier | Pass] = []
-        for key, dossier in found.items():
-            source = look.fleet.sources.get(key)
-            if source is None:
-                held.append(Pass(key, key, Outcome(Kind.REFUSED, "the database no longer lists this VM")))
-                continue
-            lease = self._take(key, dossier.lease, now)
-            if lease is None:
-                why = Outcome(Kind.WAIT, "another process works on this VM")
-                held.append(Pass(key, source.name, why, until=now + limits.poll))
-            else:
-                held.append(replace(dossier, lease=lease))
-        return held
+        listed = {key: d for key, d in found.items() if key in look.fleet.sources}
+        stopped = [self._unlisted(found[key]) for key in found.keys() - listed]
+        fresh = {k for k, d in listed.items() if d.lease is not None and d.lease.is_fresh(self.owner, now, limits.lease)}
+        taken: dict[str, Lease | None] = {k: d.lease for k, d in listed.items() if k in fresh}
+        if len(fresh) < len(listed):
+            with self.database.begin() as connection:
+                for key in listed.keys() - fresh:
+                    taken[key] = journal.take(connection, key, self.owner, now, limits.lease)
+        for key in (k for k in listed if taken[k] is None):
+            why = Outcome(Kind.WAIT, "another process works on this VM")
+            stopped.append(Pass(key, look.fleet.sources[key].name, why, until=now + limits.poll))
+        return {k: replace(d, lease=taken[k]) for k, d in listed.items() if taken[k] is not None}, stopped
 
-    def _take(self, vm_key: str, known: Lease | None, now: datetime) -> Lease | None:
-        ttl = self.settings.engine.lease
-        if known is not None and known.owner == self.owner and known.expires_at - now > ttl / 2:
-            return known
+    def _unlisted(self, dossier: Dossier) -> Pass:
+        """A VM that the database of the replication system does not list: without what it knew, nothing is safe to do."""
+        now, why = self.clock.now(), "the replication system's database no longer lists this VM"
+        run, until = dossier.run, now + STUCK_AGAIN
         with self.database.begin() as connection:
-            return journal.take(connection, vm_key, self.owner, now, ttl)
+            if run is None:
+                inventory.fail(connection, dossier.vm_key, now, why)
+                journal.note(connection, now, dossier.vm_key, "refused", why)
+                return Pass(dossier.vm_key, dossier.vm_key, Outcome(Kind.REFUSED, why))
+            run = journal.stuck(connection, run, why, until, now)
+        return Pass(run.vm_key, run.vm_name, Outcome(Kind.STUCK, why), run, until)
 
     def _turn(self, dossier: Dossier, look: Look) -> Turn:
         source = look.fleet.sources[dossier.vm_key]
@@ -226,36 +309,16 @@ class Engine:
             raise LookupError(f"{dossier.vm_key} has no run under our lease")
         return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.rest)
 
-    def _settled(self, dossier: Dossier, look: Look) -> Pass | None:
-        """Settle what is under way; None when nothing is, or all of it is done, and the VM may go on."""
-        if not dossier.under_way:
-            return None
-        turn = self._turn(dossier, look)
-        try:
-            worst = _worst(self._executor.settle(turn, row, self._board) for row in dossier.under_way)
-            return None if worst.kind is Kind.DONE else self._came_to(turn, worst)
-        except journal.Fenced as overtaken:
-            return self._overtaken(look, dossier, overtaken)
-
-    def _guarded(self, dossier: Dossier, look: Look) -> Pass:
-        try:
-            return self._begin(dossier, look) if dossier.run is None else self._advance(dossier, look)
-        except journal.Fenced as overtaken:
-            return self._overtaken(look, dossier, overtaken)
-
-    def _overtaken(self, look: Look, dossier: Dossier, why: Exception) -> Pass:
-        name = look.fleet.sources[dossier.vm_key].name
-        return Pass(dossier.vm_key, name, Outcome(Kind.WAIT, str(why)), until=self.clock.now() + self.settings.engine.poll)
-
-    def _begin(self, dossier: Dossier, look: Look) -> Pass:
+    def _begin(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | Dossier:
+        """Open a run for what is wanted: the dossier with its run, or a pass when it cannot begin (yet)."""
         source, accepted = look.fleet.sources[dossier.vm_key], dossier.accepted
-        if accepted is None or not accepted.is_active or dossier.lease is None:
+        if accepted is None or not accepted.is_active:
             return Pass(source.key, source.name, Outcome(Kind.DONE, "nothing is wanted"))
         now = self.clock.now()
         goal = goal_at(accepted.spec, accepted.accepted_at, now, None, self.settings.test.start_within)
         if goal.kind is not GoalKind.TESTING:
-            return self._nothing_to_begin(accepted, source, goal.reason, now)
-        waits = self._waits_for(accepted.spec, look)
+            return self._nothing_to_begin(connection, accepted, source, goal.reason)
+        waits = self._waits_for(connection, accepted.spec, look)
         if waits is not None:
             return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
         world = self.world(source, look, dossier)
@@ -265,65 +328,59 @@ class Engine:
             if all(r.code in guards.PASSING for r in found.reasons):
                 waits = Outcome(Kind.WAIT, why)
                 return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
-            return self._not_begun(accepted, source, why, now)
+            return self._not_begun(connection, accepted, source, why)
         if accepted.plan_digest != found.digest:
-            return self._not_begun(accepted, source, "the world changed since the plan was approved; plan again", now)
-        with self.database.begin() as connection:
-            journal.fenced(connection, dossier.lease)
-            run = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
-            self._show(connection, run, phases.VALIDATING, now)
-        crashpoints.hit(crashpoints.Point.RUN_OPENED)
-        return self._advance(replace(self.dossier(source.key), lease=dossier.lease), look)
+            return self._not_begun(connection, accepted, source, "the world changed since the plan was approved; plan again")
+        run = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
+        self._show(connection, run, phases.VALIDATING, now)
+        return replace(journal.dossiers(connection, [source.key])[source.key], lease=dossier.lease)
 
-    def _nothing_to_begin(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
+    def _nothing_to_begin(self, connection: Connection, accepted: AcceptedSpec, source: Source, why: str) -> Pass:
         """Protected is wanted, and there is no run: it is so. A test that did not start in time is over, too."""
         if accepted.spec.state is State.TEST_FAILOVER:
-            return self._not_begun(accepted, source, why, now)
-        with self.database.begin() as connection:
-            inventory.end(connection, source.key, now, why)
+            return self._not_begun(connection, accepted, source, why)
+        inventory.end(connection, source.key, self.clock.now(), why)
         return Pass(source.key, source.name, Outcome(Kind.DONE, why))
 
-    def _waits_for(self, spec: Spec, look: Look) -> Outcome | None:
+    def _waits_for(self, connection: Connection, spec: Spec, look: Look) -> Outcome | None:
         """What `after:` makes this VM wait for: every VM named there must be testing."""
         if not spec.after:
             return None
-        with self.database.read() as connection:
-            holding = {b.vm_key for b in journal.briefs(connection) if b.state is RunState.HOLDING}
+        holding = {b.vm_key for b in journal.briefs(connection) if b.state is RunState.HOLDING}
         keys = {s.name: s.key for s in look.fleet.sources.values()}
         missing = [name for name in spec.after if keys.get(name, name.lower()) not in holding]
         return Outcome(Kind.WAIT, f"after {', '.join(missing)}, not testing yet") if missing else None
 
-    def _not_begun(self, accepted: AcceptedSpec, source: Source, why: str, now: datetime) -> Pass:
+    def _not_begun(self, connection: Connection, accepted: AcceptedSpec, source: Source, why: str) -> Pass:
         """A test that cannot begin as approved is over before anything was sent."""
-        with self.database.begin() as connection:
-            inventory.fail(connection, source.key, now, why)
-            journal.note(connection, now, source.key, "refused", f"{accepted.spec.origin}: {why}")
+        now = self.clock.now()
+        inventory.fail(connection, source.key, now, why)
+        journal.note(connection, now, source.key, "refused", f"{accepted.spec.origin}: {why}")
         return Pass(source.key, source.name, Outcome(Kind.REFUSED, why))
 
-    def _advance(self, dossier: Dossier, look: Look) -> Pass:
-        now, turn = self.clock.now(), self._followed(self._turn(dossier, look), dossier.accepted)
+    def _advance(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | _Ready:
+        now, turn = self.clock.now(), self._followed(connection, self._turn(dossier, look), dossier.accepted)
         goal = self._goal(turn.run, dossier.accepted, now)
-        turn = self._turned(turn, goal, now)
+        turn = self._turned(connection, turn, goal, now)
         found = planner.plan(turn.run.spec, goal.kind, turn.world, with_way_back=False)
         if isinstance(found, Refusal):
-            return self._came_to(turn, Outcome(Kind.STUCK, "; ".join(r.text for r in found.reasons)))
+            return self._came_to(connection, turn, Outcome(Kind.STUCK, "; ".join(r.text for r in found.reasons)))
         if not found.steps:
-            return self._reached(turn, goal, now)
-        rows = self._leg(turn, found)
+            return self._reached(connection, turn, goal, now)
+        rows = self._leg(connection, turn, found)
         if rows is None:
-            return self._diverged(turn, found, now)
-        return self._came_to(turn, _worst(self._executor.submit(turn, row) for row in rows))
+            return self._diverged(connection, turn, found, now)
+        allowed, refused = self._executor.allowed(turn, rows)
+        return _Ready(turn, allowed, refused) if allowed else self._came_to(connection, turn, _worst(refused))
 
-    def _followed(self, turn: Turn, accepted: AcceptedSpec | None) -> Turn:
+    def _followed(self, connection: Connection, turn: Turn, accepted: AcceptedSpec | None) -> Turn:
         """The turn with its run following a newer spec, where that wants the same guest (perhaps for another time)."""
         run = turn.run
         if accepted is None or not accepted.is_active or accepted.id == run.spec_id or run.direction is Direction.BACK:
             return turn
         if not _same_guest(run.spec, accepted.spec):
             return turn
-        with self.database.begin() as connection:
-            journal.fenced(connection, turn.lease)
-            return replace(turn, run=journal.follow(connection, run, accepted, self.clock.now()))
+        return replace(turn, run=journal.follow(connection, run, accepted, self.clock.now()))
 
     def _goal(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> Goal:
         if run.direction is Direction.BACK:
@@ -333,28 +390,26 @@ class Engine:
             return Goal(GoalKind.PROTECTED, None, False, reason)
         return goal_at(run.spec, accepted.accepted_at, now, run.running_since, self.settings.test.start_within)
 
-    def _turned(self, turn: Turn, goal: Goal, now: datetime) -> Turn:
+    def _turned(self, connection: Connection, turn: Turn, goal: Goal, now: datetime) -> Turn:
         """The turn with its run turned back once the goal is protected: from then on it never goes forward again."""
         if goal.kind is not GoalKind.PROTECTED or turn.run.direction is Direction.BACK:
             return turn
-        with self.database.begin() as connection:
-            journal.fenced(connection, turn.lease)
-            return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), rest=())
+        return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), rest=())
 
-    def _leg(self, turn: Turn, found: Plan) -> tuple[StepRow, ...] | None:
+    def _leg(self, connection: Connection, turn: Turn, found: Plan) -> tuple[StepRow, ...] | None:
         """The journal's rows of what is to be done next; None when the plan is not what was approved.
 
         The way back was approved with the way there, so its steps are written down as they are planned.
         """
-        if not _is_rest(turn.rest, found) and turn.run.direction is Direction.BACK:
-            with self.database.begin() as connection:
-                journal.fenced(connection, turn.lease)
-                return _first_group(journal.add_leg(connection, turn.run, found.steps, Direction.BACK))
-        return _first_group(turn.rest) if _is_rest(turn.rest, found) else None
+        if _is_rest(turn.rest, found):
+            return _first_group(turn.rest)
+        if turn.run.direction is Direction.BACK:
+            return _first_group(journal.add_leg(connection, turn.run, found.steps, Direction.BACK))
+        return None
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
-    def _came_to(self, turn: Turn, outcome: Outcome) -> Pass:
+    def _came_to(self, connection: Connection, turn: Turn, outcome: Outcome) -> Pass:
         """A pass's result from the worst outcome of its steps: go on, wait, turn back, or ask a person."""
         now = self.clock.now()
         run, until = turn.run, outcome.until or now + self.settings.engine.poll
@@ -362,48 +417,88 @@ class Engine:
         if outcome.kind is Kind.DONE:
             until = now
         elif gives_up and run.direction is Direction.THERE:
-            with self.database.begin() as connection:
-                run, until = journal.turn_back(connection, run, outcome.why, now, failed=True), now
+            run, until = journal.turn_back(connection, run, outcome.why, now, failed=True), now
         elif gives_up or outcome.kind is Kind.STUCK:
             until = outcome.until or now + STUCK_AGAIN
-            with self.database.begin() as connection:
-                run = journal.stuck(connection, run, outcome.why, until, now)
+            run = journal.stuck(connection, run, outcome.why, until, now)
         elif run.not_before != outcome.until or run.state is RunState.STUCK:
-            with self.database.begin() as connection:
-                run = journal.wait_until(connection, run, outcome.until)
+            run = journal.wait_until(connection, run, outcome.until)
         return Pass(run.vm_key, run.vm_name, outcome, run, until)
 
-    def _reached(self, turn: Turn, goal: Goal, now: datetime) -> Pass:
+    def _reached(self, connection: Connection, turn: Turn, goal: Goal, now: datetime) -> Pass:
         run = turn.run
         if goal.kind is GoalKind.TESTING:
             again = now + OVERDUE_AGAIN if goal.overdue else None
-            with self.database.begin() as connection:
-                run = journal.hold(connection, run, goal.ends_at, now, again)
-                self._show(connection, run, phases.holding(run, now), now)
+            run = journal.hold(connection, run, goal.ends_at, now, again)
+            self._show(connection, run, phases.holding(run, now), now)
             return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, "testing"), run, again or goal.ends_at)
         crashpoints.hit(crashpoints.Point.BEFORE_FINISH)
-        with self.database.begin() as connection:
-            journal.fenced(connection, turn.lease)
-            written = [v for v in sorted(turn.world.replicas) if turn.world.written(v)]
-            run = journal.finish(connection, run, written, now)
-            inventory.end(connection, run.vm_key, now, run.reason or "taken back", spec_id=run.spec_id)
-            self._show(connection, run, phases.FAILED if run.failed else phases.COMPLETED, now, ended=True)
-            clean = legacy.CONTEXT_CLEANUP if written else legacy.CONTEXT_READY
-            self.legacy.set_context(connection, run, clean, now)
-        crashpoints.hit(crashpoints.Point.AFTER_FINISH)
+        written = [v for v in sorted(turn.world.replicas) if turn.world.written(v)]
+        run = journal.finish(connection, run, written, now)
+        inventory.end(connection, run.vm_key, now, run.reason or "taken back", spec_id=run.spec_id)
+        self._show(connection, run, phases.FAILED if run.failed else phases.COMPLETED, now, ended=True)
+        clean = legacy.CONTEXT_CLEANUP if written else legacy.CONTEXT_READY
+        self.legacy.set_context(connection, run, clean, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, str(run.state)), run)
 
-    def _diverged(self, turn: Turn, found: Plan, now: datetime) -> Pass:
+    def _diverged(self, connection: Connection, turn: Turn, found: Plan, now: datetime) -> Pass:
         """The world changed under the run: it stops here, a safe point, and asks."""
         left = ", ".join(s.action.word for s in found.steps)
         why = f"the world changed: what is left to do is no longer the rest of the approved plan, but: {left}"
-        with self.database.begin() as connection:
-            run = journal.pause(connection, turn.run, why, now)
+        run = journal.pause(connection, turn.run, why, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.REFUSED, why), run)
 
-    def _show(self, connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:  # type: ignore[no-untyped-def]
+    def _show(self, connection: Connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:
         journal.progressed(connection, run, phase.percent)
         self.legacy.project(connection, run, phase.status, now, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Which VMs are due, which only begin, which jobs are under way, when the next test ends, and whether nothing moves."""
+
+    keys: list[str]
+    beginning: frozenset[str]
+    under_way: UnderWay
+    expiry: datetime | None
+    resting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """The steps of a VM whose turn it is, and the refusals of those beside them that are not legal now."""
+
+    turn: Turn
+    rows: tuple[StepRow, ...]
+    refused: tuple[Outcome, ...] = ()
+
+
+def _held(lease: Lease | None) -> Lease:
+    if lease is None:
+        raise LookupError("a pass without a lease")
+    return lease
+
+
+def _lease_of(one: Batch | _Ready) -> Lease:
+    return one.turn.lease
+
+
+def _overtaken(vm_key: str, why: Exception, again: datetime) -> Pass:
+    return Pass(vm_key, vm_key, Outcome(Kind.WAIT, str(why)), until=again)
+
+
+def _hit(point: crashpoints.Point, batches: Iterable[Batch]) -> None:
+    for _ in (row for batch in batches for row in batch.rows):
+        crashpoints.hit(point)
+
+
+def _rests(run: Brief | None, wanted: int | None) -> bool:
+    """Whether nothing of this VM moves by itself any more: holding, ended, or waiting for a person."""
+    if run is None:
+        return wanted is None
+    if run.direction is Direction.THERE and wanted != run.spec_id:
+        return False
+    return run.state in (RunState.HOLDING, RunState.PAUSED, RunState.STUCK)
 
 
 def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:

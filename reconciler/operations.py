@@ -19,7 +19,7 @@ from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Engine, Pass, Round
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.inventory import Accepted, AcceptedSpec
-from reconciler.store.journal import Brief, Direction, Event, Run, RunState, StepRow
+from reconciler.store.journal import Event, Run, StepRow
 from reconciler.wiring import Connected
 from specs.model import Spec
 
@@ -137,7 +137,7 @@ def _rounds(
             done = Round(next_at=now + engine.settings.engine.poll)
         for seen in done.passes:
             watch(seen)
-        if since is None and at_rest(engine, keys):
+        if done.resting:
             return
         engine.clock.wait(_pause(engine, done), stop)
 
@@ -146,22 +146,6 @@ def _pause(engine: Engine, done: Round) -> timedelta:
     if done.next_at is None:
         return engine.settings.engine.poll
     return min(max(done.next_at - engine.clock.now(), SHORTEST), engine.settings.engine.poll)
-
-
-def at_rest(engine: Engine, keys: frozenset[str]) -> bool:
-    """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""
-    with engine.database.read() as connection:
-        runs = {b.vm_key: b for b in journal.briefs(connection)}
-        waiting = dict(inventory.wanted(connection))
-    return all(_rests(runs.get(k), waiting.get(k)) for k in keys)
-
-
-def _rests(run: Brief | None, wanted: int | None) -> bool:
-    if run is None:
-        return wanted is None
-    if run.direction is Direction.THERE and wanted != run.spec_id:
-        return False
-    return run.state in (RunState.HOLDING, RunState.PAUSED, RunState.STUCK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,15 @@ class Looks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the look of this round found around one VM; seconds old, and nobody else of ours works on the VM."""
+    """What the look of this round found around one VM; seconds old, and nobody else of ours works on the VM.
+
+    `busy` are the objects of pending jobs, if they were read for all VMs of the round just before sending.
+    """
 
     machines: Mapping[str, Machine]
     volumes: Mapping[str, Volume]
     snapshots: Mapping[str, VolumeSnapshot]
+    busy: frozenset[str] | None = None
 
     def machine(self, vm_id: str) -> Machine | None:
         """That VM as it was seen."""
@@ -123,7 +127,9 @@ class Writer:
         """
         permit.guest(self._permit, permit.uuid("id", vm_id))
         # In this order: what ends between the two looks shows in the second.
-        if self._reader.busy() & (self._permit.replicas | {vm_id}):
+        known = self._looks.busy if isinstance(self._looks, Seen) else None
+        busy = self._reader.busy() if known is None else known
+        if busy & (self._permit.replicas | {vm_id}):
             return Refused(NOT_SENT, "a job on the guest or on a replica is still pending", retryable(NOT_SENT))
         permit.destroy(self._permit, self._reader.volumes_of(vm_id))
         return self._submit("destroyVirtualMachine", job_id, id=vm_id, expunge=expunge)

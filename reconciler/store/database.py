@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 BUSY_MS = 5000
+Connection = sa.Connection
+"""A connection in a transaction, for those above who hand it on and never look into it."""
 
 
 class StoreError(Exception):

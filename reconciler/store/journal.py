@@ -8,12 +8,12 @@ write any more. Nothing here is ever deleted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -22,6 +22,7 @@ from plans.actions import Action
 from plans.observed import Placement, Point, RunFacts
 from plans.plan import Plan, Step
 from reconciler.store import inventory, tables
+from reconciler.store.database import Database
 from reconciler.store.inventory import AcceptedSpec
 from specs.model import Spec
 
@@ -29,6 +30,8 @@ r, s, p = tables.runs, tables.steps, tables.points
 RUN_ID_PREFIX = "test-failover"
 MOST_SPECS = 4096
 MOST_TEXT = 4000
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StepState(StrEnum):
@@ -148,6 +151,10 @@ class Lease:
     fence: int
     expires_at: datetime
 
+    def is_fresh(self, owner: str, now: datetime, ttl: timedelta) -> bool:
+        """Whether this owner holds it for more than half its time: then it need not be renewed yet."""
+        return self.owner == owner and self.expires_at - now > ttl / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -166,9 +173,10 @@ class Event:
 
 
 # Statements that every step needs, made once: putting them together anew costs more than running them.
-_LEASE = (
-    sa.select(tables.leases.c.fence, tables.leases.c.owner)
-    .where(tables.leases.c.vm_key == sa.bindparam("of"))
+_LEASES = (
+    sa.select(tables.leases.c.vm_key, tables.leases.c.fence, tables.leases.c.owner)
+    .where(tables.leases.c.vm_key.in_(sa.bindparam("of", expanding=True)))
+    .order_by(tables.leases.c.vm_key)
     .with_for_update()
 )
 _RUN = r.update().where(r.c.id == sa.bindparam("of"))
@@ -183,15 +191,8 @@ _EVENT = tables.events.insert()
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
-def take(
-    connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl: timedelta, known: Lease | None = None
-) -> Lease | None:
-    """Take or renew the lease of a VM; None when another owner holds it. A new owner gets a higher fence.
-
-    A lease that is `known` to be ours for more than half its time is not written again.
-    """
-    if known is not None and known.owner == owner and known.expires_at - now > ttl / 2:
-        return known
+def take(connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl: timedelta) -> Lease | None:
+    """Take or renew the lease of a VM; None when another owner holds it. A new owner gets a higher fence."""
     lease, until = tables.leases, now + ttl
     found = connection.execute(lease.select().where(lease.c.vm_key == vm_key).with_for_update()).first()
     if found is None:
@@ -221,11 +222,33 @@ def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
     connection.execute(lease.update().where(lease.c.owner == owner).values(expires_at=now))
 
 
-def fenced(connection: sa.Connection, lease: Lease) -> None:
-    """Raise `Fenced` unless this lease is still the one in force, and let nobody take it before the transaction ends."""
-    found = connection.execute(_LEASE, {"of": lease.vm_key}).first()
-    if found is None or (found.fence, found.owner) != (lease.fence, lease.owner):
-        raise Fenced(f"another process works on {lease.vm_key} now")
+def fenced(connection: sa.Connection, leases: Iterable[Lease]) -> None:
+    """Raise `Fenced` unless these leases are still in force, and let nobody take them before the transaction ends."""
+    held = {lease.vm_key: (lease.fence, lease.owner) for lease in leases}
+    found = {x.vm_key: (x.fence, x.owner) for x in connection.execute(_LEASES, {"of": sorted(held)})}
+    for vm_key, ours in held.items():
+        if found.get(vm_key) != ours:
+            raise Fenced(f"another process works on {vm_key} now")
+
+
+def together(
+    database: Database, items: Sequence[T], lease: Callable[[T], Lease], write: Callable[[sa.Connection, T], R]
+) -> list[R | Fenced]:
+    """Write for several VMs in one transaction, under their leases; the results in order.
+
+    Where one of them was overtaken, nothing is written, and each is written in a transaction of its own: an item that was
+    overtaken stops nobody else, and has the fault as its result.
+    """
+    if not items:
+        return []
+    try:
+        with database.begin() as connection:
+            fenced(connection, map(lease, items))
+            return [write(connection, item) for item in items]
+    except Fenced as overtaken:
+        if len(items) == 1:
+            return [overtaken]
+        return [together(database, [item], lease, write)[0] for item in items]
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

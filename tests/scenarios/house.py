@@ -196,7 +196,7 @@ class Drill:
         keys, stop = frozenset(KEYS[v] for v in vms or BOTH), threading.Event()
         for _ in range(MAX_ROUNDS):
             done = self.engine.round(keys)
-            if operations.at_rest(self.engine, keys):
+            if self.engine.at_rest(keys):
                 return
             now = self.clock.now()
             self.engine.clock.wait((done.next_at or now) - now, stop)

@@ -33,11 +33,11 @@ def test_a_lease_that_lapsed_goes_to_another_under_a_higher_fence(store: Databas
         assert journal.take(connection, KEY, "them", LATER, TTL) == Lease(KEY, "them", 2, LATER + TTL)
 
 
-def test_a_lease_with_more_than_half_its_time_left_is_not_written_again(store: Database) -> None:
-    with store.begin() as connection:
-        ours = taken(connection)
-        assert journal.take(connection, KEY, "us", NOW + TTL / 3, TTL, known=ours) is ours
-        assert journal.take(connection, KEY, "us", NOW + TTL / 2, TTL, known=ours) != ours
+@pytest.mark.parametrize(
+    ("owner", "after", "fresh"), [("us", TTL / 3, True), ("us", TTL / 2, False), ("them", timedelta(), False)]
+)
+def test_a_lease_is_fresh_for_its_owner_during_half_its_time(owner: str, after: timedelta, fresh: bool) -> None:
+    assert Lease(KEY, "us", 1, LATER).is_fresh(owner, NOW + after, TTL) is fresh
 
 
 def test_what_is_given_back_is_free_at_once_and_only_ours_is(store: Database) -> None:
@@ -52,11 +52,11 @@ def test_what_is_given_back_is_free_at_once_and_only_ours_is(store: Database) ->
 def test_who_was_overtaken_cannot_write(store: Database) -> None:
     with store.begin() as connection:
         ours = taken(connection)
-        journal.fenced(connection, ours)
+        journal.fenced(connection, [ours])
         theirs = taken(connection, "them", LATER)
         with pytest.raises(journal.Fenced, match="another process works on"):
-            journal.fenced(connection, ours)
-        journal.fenced(connection, theirs)
+            journal.fenced(connection, [ours])
+        journal.fenced(connection, [theirs])
 
 
 def test_who_was_overtaken_and_took_it_again_cannot_write_under_the_old_fence(store: Database) -> None:
@@ -65,12 +65,12 @@ def test_who_was_overtaken_and_took_it_again_cannot_write_under_the_old_fence(st
         taken(connection, "them", LATER)
         taken(connection, "us", LATER + TTL)
         with pytest.raises(journal.Fenced):
-            journal.fenced(connection, first)
+            journal.fenced(connection, [first])
 
 
 def test_nobody_writes_without_a_lease(store: Database) -> None:
     with store.begin() as connection, pytest.raises(journal.Fenced):
-        journal.fenced(connection, Lease(KEY, "us", 1, LATER))
+        journal.fenced(connection, [Lease(KEY, "us", 1, LATER)])
 
 
 def test_nobody_overtakes_in_the_middle_of_a_transaction(store: Database) -> None:
@@ -87,7 +87,7 @@ def test_nobody_overtakes_in_the_middle_of_a_transaction(store: Database) -> Non
 
     other = threading.Thread(target=overtake)
     with store.begin() as connection:
-        journal.fenced(connection, ours)
+        journal.fenced(connection, [ours])
         other.start()
         asked.wait()
         other.join(0.2)
