@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test check bench fidelity clean
@@ -29,10 +30,23 @@ $(VENV)/dev: $(VENV)/run requirements/dev.txt
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# The programs of others that the tests run against the simulator. Of `ansible` only one collection is kept.
+$(CLIENTS)/made: $(VENV)/made requirements/clients.txt tests/clients/unpack.py
+	@echo "installing locked foreign clients into $(CLIENTS) …"
+	@rm -rf $(CLIENTS)
+	@$(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet download --no-deps --only-binary :all: --require-hashes \
+	  --dest $(CLIENTS)/wheels -r requirements/clients.txt
+	@$(CLIENTS)/bin/python tests/clients/unpack.py $(CLIENTS)/wheels $(CLIENTS)/collections
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-index $(CLIENTS)/wheels/*.whl
+	@rm -r $(CLIENTS)/wheels
+	@touch $@
+
 demo: $(VENV)/run  ## the whole story on a simulated cloud: plan, run, thirty minutes, everything taken back, proof
 	@$(BIN)/failover demo
 
 test: $(VENV)/dev  ## all tests
+	@$(MAKE) --no-print-directory $(CLIENTS)/made || echo "the foreign clients are not there; their tests are skipped"
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies, dead code
@@ -50,6 +64,8 @@ lock: $(VENV)/dev  ## renew the lock files (needs uv on the PATH)
 	@for g in "run --group build" "dev --group test --group lint --group bench --group build"; do set -- $$g; f=$$1; shift; \
 	  uv pip compile pyproject.toml "$$@" --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --no-header --python-version 3.11 --universal -o requirements/$$f.txt --quiet; done
+	@uv pip compile --group clients --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --no-header --python-version 3.11 --universal -o requirements/clients.txt --quiet
 
-clean:  ## remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## remove the virtual environments and caches
+	@rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
