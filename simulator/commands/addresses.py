@@ -1,0 +1,1 @@
+"""Public addresses of isolated networks: acquire, release, static NAT, list."""

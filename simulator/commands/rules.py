@@ -1,0 +1,1 @@
+"""Rules around a network: egress, firewall, port forwarding, static NAT's ports."""
