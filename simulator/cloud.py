@@ -20,8 +20,8 @@ from simulator.clock import Clock
 from simulator.jobs import Effect, Jobs, Phase, Work
 from simulator.model import Account, Entity, Event, Job, Network, Plain, Snapshot, Vm, VmSnapshot, Volume
 from simulator.refusals import Refused, refuse
-from simulator.registry import COMMANDS, Command
-from simulator.settings import wording_of
+from simulator.registry import COMMANDS, Command, parameters
+from simulator.settings import numbers, wording_of
 from simulator.wire import Call, Reply
 
 CUSTOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -87,7 +87,7 @@ class Cloud:
         self._numbers: Counter[str] = Counter()
         self._by_key: dict[str, Account] = {}
         self._recent: dict[str, deque[datetime]] = defaultdict(deque)
-        self.jobs.threshold = 60.0 * float(self.settings["job.cancel.threshold.minutes"])
+        self.jobs.threshold = 60.0 * float(self.in_force["job.cancel.threshold.minutes"])
         housekeeping.begin(self)
 
     def now(self) -> datetime:
@@ -108,7 +108,7 @@ class Cloud:
         self.jobs.run(self.clock.now())
         if account is None or not account.enabled or not self._signed(params, account):
             return self._noted("", name, params, wire.unauthorised(name, name in COMMANDS))
-        if self.settings["enforce.post.requests.and.timestamps"] and self._must_post(name, method):
+        if self.in_force["enforce.post.requests.and.timestamps"] and self._must_post(name, method):
             text = f"State changing command {name} needs to be sent using POST request"
             return self._noted(account.name, name, params, wire.refused(name or "", Refused(400, text, 9999), True))
         return self._answered(account, name, params)
@@ -118,7 +118,7 @@ class Cloud:
         return Caller(self, self.accounts[name])
 
     def _signed(self, params: Mapping[str, str], account: Account) -> bool:
-        enforce = bool(self.settings["enforce.post.requests.and.timestamps"])
+        enforce = bool(self.in_force["enforce.post.requests.and.timestamps"])
         given = next((v for k, v in params.items() if k.lower() == "signature"), "")
         name = next((v for k, v in params.items() if k.lower() == "command"), None)
         lapsed = wire.expired(params, self.signing_clock.now() + self.faults.clock_ahead(name), enforce)
@@ -129,14 +129,20 @@ class Cloud:
         return method.upper() != "POST" and name is not None and not wire.READING.fullmatch(name)
 
     def _answered(self, account: Account, name: str | None, params: Mapping[str, str]) -> Reply:
-        if name is None or (name not in COMMANDS and name not in commands.ELSEWHERE):
+        if name is None or not self._has(name):
             return self._noted(account.name, name, params, wire.unauthorised(name, False))
-        call = Call(name, account, {k.lower(): v for k, v in params.items()}, given=params)
+        raw = {k.lower(): v for k, v in params.items()}
+        call = Call(name, account, raw, given=params, most=int(self.in_force["default.page.size"]))
         try:
             reply = self.faults.before(call) or self._performed(call)
         except Refused as fault:
             reply = wire.refused(name, fault, account.is_root)
         return self.faults.after(call, self._noted(account.name, name, params, reply))
+
+    def _has(self, name: str) -> bool:
+        """Whether this release has the command."""
+        since = COMMANDS[name].since if name in COMMANDS else None
+        return name in commands.ELSEWHERE if since is None else not since or numbers(since) <= numbers(self.release)
 
     def _performed(self, call: Call) -> Reply:
         known = COMMANDS.get(call.command)
@@ -154,20 +160,21 @@ class Cloud:
             raise refuse("CS-JOB-17")
         if known.name.startswith("list"):
             wire.check_page(call)
-        wire.resolve(call, known.params, self.find, known.reads, self.may_act_on)
+        declared = parameters(known.name, self.release, call.account.is_root)
+        wire.resolve(call, declared, self.find, known.reads, self.may_act_on)
         if known.asynchronous and not known.creates:
             self._check_custom_job(call)
         return known.handler(self, call)
 
     def _throttle(self, account: Account) -> None:
         """CS-WIR-13: so many calls an interval and account, root administrators exempt."""
-        if not self.settings["api.throttling.enabled"] or account.is_root:
+        if not self.in_force["api.throttling.enabled"] or account.is_root:
             return
         now, recent = self.clock.now(), self._recent[account.id]
-        window = timedelta(seconds=float(self.settings["api.throttling.interval"]))
+        window = timedelta(seconds=float(self.in_force["api.throttling.interval"]))
         while recent and recent[0] <= now - window:
             recent.popleft()
-        if len(recent) >= int(self.settings["api.throttling.max"]):
+        if len(recent) >= int(self.in_force["api.throttling.max"]):
             left = (recent[0] + window - now) / timedelta(milliseconds=1)
             raise refuse("CS-WIR-13", n=round(left))
         recent.append(now)
@@ -213,7 +220,7 @@ class Cloud:
             seconds = self.durations.get(call.command, settings.DEFAULT_SECONDS)
             work = Work(job, seconds, finish, begin, queue, tuple(phases), lambda: self.faults.host_seconds(host))
         self.jobs.submit(self.faults.shaped(call, work), now)
-        expiry = timedelta(minutes=float(self.settings["job.expire.minutes"]))
+        expiry = timedelta(minutes=float(self.in_force["job.expire.minutes"]))
         self.jobs.at(now + expiry, lambda _: self.jobs.purge(job.id))
         return {"jobid": job.id} if entity is None else {"id": entity, "jobid": job.id}
 
@@ -263,12 +270,18 @@ class Cloud:
             return next((card for vm in self.vms.values() for card in vm.nics if text in (card.id, str(card.n))), None)
         if kind == "Job":
             return self.jobs.rows.get(text)
+        if kind == "Account":
+            return next((row for row in self.accounts.values() if text in (row.id, str(row.n))), None)
         rows = self.table(kind)
         found = rows.get(text.lower()) or rows.get(text)
         everything = [*rows.values(), *(self.system_vms.values() if kind == "VirtualMachine" else ())]
         if found is None and text.isdigit():
             found = next((row for row in everything if row.n == int(text)), None)
         return found
+
+    def server(self) -> Plain | None:
+        """The row of this management server."""
+        return next(iter(self.rows_of("ManagementServer")), None)
 
     def add_account(self, account: Account) -> None:
         """Make an account known with its keys."""
@@ -374,6 +387,7 @@ class Cloud:
         self.settings[name] = value
         if name not in settings.NOT_DYNAMIC:
             self.in_force[name] = value
+            self.jobs.threshold = 60.0 * float(self.in_force["job.cancel.threshold.minutes"])
 
     def restart(self) -> None:
         """CS-JOB-12: the management server is killed and started again."""

@@ -21,6 +21,7 @@ from simulator.model import GIB, Account, Network, Nic, Plain, Snapshot, Vm, VmS
 BIRTH = datetime(2025, 1, 1, tzinfo=UTC)
 ROOT_DOMAIN = "00000000-0000-4000-8000-0000000000d1"
 HOST = "00000000-0000-4000-8000-0000000000f1"
+SERVER = "00000000-0000-4000-8000-0000000000e0"
 OPTIONS = ("release", "settings", "seed", "durations", "slots", "hypervisor", "obliging_hosts", "wording")
 PLAIN = {
     "zones": "Zone",
@@ -32,6 +33,7 @@ PLAIN = {
     "clusters": "Cluster",
     "pods": "Pod",
     "domains": "Domain",
+    "management_servers": "ManagementServer",
 }
 NETWORK_OWN = frozenset(
     [
@@ -129,7 +131,7 @@ def _plain(cloud: Cloud, kind: str, row: Mapping[str, Any]) -> Plain:
 
 
 def _add_what_must_be(cloud: Cloud) -> None:
-    """A host, the domains of the accounts and the server's own VMs, where the estate does not name them."""
+    """A host, a management server, the domains of the accounts and the server's own VMs, where the estate does not name them."""
     hosts = cloud.plain["Host"]
     if not hosts:
         plain = {
@@ -142,6 +144,8 @@ def _add_what_must_be(cloud: Cloud) -> None:
         hosts[HOST] = Plain(
             HOST, cloud.number("Host"), "", BIRTH, name="host-1", fields={**plain, "hypervisor": cloud.hypervisor}
         )
+    if not cloud.plain["ManagementServer"]:
+        cloud.plain["ManagementServer"][SERVER] = _plain(cloud, "ManagementServer", {"id": SERVER, "name": "simulator"})
     for account in cloud.accounts.values():
         if account.domain_id not in cloud.plain["Domain"]:
             fields = {"path": account.domain, "level": account.domain.count("/"), "state": "Active"}

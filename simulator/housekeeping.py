@@ -35,7 +35,7 @@ def restart(cloud: Cloud) -> None:
     cloud.jobs.run(now)
     cloud.jobs.drop_all()
     for job in cloud.jobs.pending:
-        job.status, job.code, job.result = 2, 530, None
+        job.status, job.code, job.result, job.lost = 2, 530, None, True
         cloud.jobs.close(job, now)
     for vm in cloud.vms.values():
         vm.state = VM_AFTER.get(vm.state, vm.state)
@@ -70,7 +70,7 @@ def begin(cloud: Cloud) -> None:
 
 
 def _come_round(cloud: Cloud, name: str, chore: Callable[[Cloud, datetime], None], now: datetime) -> None:
-    span = timedelta(seconds=max(1.0, float(cloud.settings[name])))
+    span = timedelta(seconds=max(1.0, float(cloud.in_force[name])))
 
     def act(moment: datetime) -> None:
         chore(cloud, moment)
@@ -83,7 +83,7 @@ def tidy_storage(cloud: Cloud, now: datetime) -> None:
     """Snapshots that failed or were destroyed can be named until this thread has come round; volumes have a day."""
     for snapshot in cloud.snapshots.values():
         snapshot.removed = snapshot.removed or snapshot.state in ("Destroyed", "Error")
-    old = now - timedelta(seconds=float(cloud.settings["storage.cleanup.delay"]))
+    old = now - timedelta(seconds=float(cloud.in_force["storage.cleanup.delay"]))
     for volume in cloud.volumes.values():
         if volume.state == "Destroy" and volume.destroyed is not None and volume.destroyed <= old:
             volume.removed, volume.state = True, "Expunged"
@@ -91,7 +91,7 @@ def tidy_storage(cloud: Cloud, now: datetime) -> None:
 
 def _expunge_what_is_old(cloud: Cloud, now: datetime) -> None:
     """What was destroyed `expunge.delay` ago is removed for good, its root with it."""
-    old = now - timedelta(seconds=float(cloud.settings["expunge.delay"]))
+    old = now - timedelta(seconds=float(cloud.in_force["expunge.delay"]))
     for vm in list(cloud.vms.values()):
         if vm.state == "Destroyed" and not vm.removed and vm.updated is not None and vm.updated <= old:
             cloud.expunge(vm)

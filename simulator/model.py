@@ -241,7 +241,10 @@ class Event(Entity):
 
 @dataclass
 class Job:
-    """An asynchronous job. `status` is 0 pending, 1 succeeded, 2 failed; `result` None means there is none to show."""
+    """An asynchronous job. `status` is 0 pending, 1 succeeded, 2 failed; `result` None means there is none to show.
+
+    One that is `lost` was ended by the server's next start, and still shows on which server it ran.
+    """
 
     id: str
     n: int

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from simulator import settings
 from simulator.wire import Call, Param
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Command:
     """One API command. `java` is the class name that jobs show; `asynchronous` commands answer with a job.
 
     `by_admin` commands have a class of their own for root administrators; `envelope` is for the few whose answer has another key.
+    Releases before `since` do not have the command.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Command:
     creates: bool
     by_admin: bool
     envelope: str
+    since: str
 
     @property
     def reads(self) -> bool:
@@ -57,6 +61,14 @@ class Command:
 COMMANDS: dict[str, Command] = {}
 
 
+@cache
+def parameters(name: str, release: str, is_root: bool) -> tuple[Param, ...]:
+    """The parameters that this release knows for this caller; all others are ignored without a word."""
+    told = settings.numbers(release)
+    seen = (p for p in COMMANDS[name].params if is_root or not p.privileged)
+    return tuple(p for p in seen if not p.since or settings.numbers(p.since) <= told)
+
+
 def command(
     name: str,
     *params: Param,
@@ -66,6 +78,7 @@ def command(
     creates: bool = False,
     by_admin: bool = False,
     envelope: str | None = None,
+    since: str = "",
 ) -> Callable[[Handler], Handler]:
     """Register a function as the command of that name."""
 
@@ -74,7 +87,9 @@ def command(
         who = roles or (READERS if reads else EVERYBODY)
         everything = (*params, *(p for p in LIST if reads and p.name not in {q.name for q in params}))
         key = envelope or f"{name.lower()}response"
-        COMMANDS[name] = Command(name, everything, handler, who, java, asynchronous or creates, creates, by_admin, key)
+        COMMANDS[name] = Command(
+            name, everything, handler, who, java, asynchronous or creates, creates, by_admin, key, since
+        )
         return handler
 
     return register

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+# What listConfigurations tells about a setting besides its value.
+COLUMNS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    (Path(__file__).parent / "configuration.toml").read_text(encoding="utf-8")
+)
 
 SECONDS: Mapping[str, float] = {
     "deployVirtualMachine": 4,
@@ -52,7 +59,7 @@ DEFAULTS: Mapping[str, Any] = {
     "vmsnapshot.max": 10,
 }
 BY_RELEASE: Mapping[str, tuple[int, ...]] = {"kvm.snapshot.enabled": (4, 22), "kvm.vmstoragesnapshot.enabled": (4, 22)}
-NOT_DYNAMIC = frozenset({"kvm.snapshot.enabled", "default.page.size"})
+NOT_DYNAMIC = frozenset(name for name, told in COLUMNS.items() if told.get("static"))
 
 
 def numbers(release: str) -> tuple[int, ...]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 FREED = "Message.ReservedCapacityFreed.Flag"  # a detail of every VM that was stopped once, for root administrators' eyes
 READ_ONLY_DETAILS = "dataDiskController, rootDiskController"
-SERVER_ID, SERVER_NAME = "00000000-0000-4000-8000-0000000000e0", "simulator"
 GROUPS = (
     "group",
     "nics",
@@ -377,6 +376,7 @@ def job(cloud: Cloud, row: Job) -> Row:
     """A job as queryAsyncJobResult and listAsyncJobs show it."""
     account = cloud.accounts[row.account]
     pending = row.status == 0
+    server = cloud.server() if pending or row.lost else None
     has_result = row.result is not None and not pending
     return {
         "accountid": account.id,
@@ -391,8 +391,8 @@ def job(cloud: Cloud, row: Job) -> Row:
         "jobresult": row.result if has_result else None,
         "jobinstancetype": row.instance_type,
         "jobinstanceid": row.instance_id,
-        "managementserverid": SERVER_ID if pending else None,
-        "managementservername": SERVER_NAME if pending else None,
+        "managementserverid": server.id if server else None,
+        "managementservername": server.name if server else None,
         "created": stamp(row.created),
         "completed": stamp(row.completed) if row.completed else None,
         "jobid": row.id,

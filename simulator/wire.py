@@ -21,7 +21,6 @@ from xml.sax.saxutils import escape
 from simulator.refusals import API, MASK, PARAM, Refused, refuse
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-MAX_PAGE = 500
 READING = re.compile(r"(get|list|query|find).*")
 UNSIGNED = "unable to verify user credentials and/or request signature"
 
@@ -47,7 +46,8 @@ class Param:
     """A declared parameter. `kind` is text, long, int, bool, date, map, list, or the entity type its uuid names.
 
     `owned` entities must be the caller's; `field` is the name under which a value that is too long is reported.
-    `removed` entities are found too, for commands that speak of them in words of their own.
+    `removed` entities are found too, for commands that speak of them in words of their own. A parameter is not seen at all by
+    releases before `since`, nor, when `privileged`, by anybody but root administrators.
     """
 
     name: str
@@ -58,17 +58,22 @@ class Param:
     field: str = ""
     since: str = ""
     removed: bool = False
+    privileged: bool = False
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, resolved: the caller, the raw parameters (names lower case; `given` keeps their case), the resolved values."""
+    """One request, resolved: the caller, the raw parameters (names lower case; `given` keeps their case), the resolved values.
+
+    `most` are the rows of a page at most.
+    """
 
     command: str
     account: Any
     raw: Mapping[str, str]
     values: dict[str, Any] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
+    most: int = 500
 
     def __getitem__(self, name: str) -> Any:
         """A resolved value; None when the parameter was not given."""
@@ -245,6 +250,8 @@ _SIMPLE: Mapping[str, Callable[[Call, Param, str], Any]] = {
 def _entity(call: Call, param: Param, text: str, find: Find, reading: bool, may_act: Allowed) -> Any:
     if not text:
         raise Refused(431, f"Invalid value provided for API arg: {param.name}", PARAM)
+    if param.kind == "Project" and text == "-1":  # all projects
+        return -1
     found = find(param.kind, text)
     if found is None:
         if re.fullmatch(r"-?\d+", text):
@@ -295,8 +302,8 @@ def check_page(call: Call) -> None:
     if (number is None) != (size is None):
         given, missing = ("page", "pagesize") if size is None else ("pagesize", "page")
         raise Refused(431, f'"{missing}" parameter is required when "{given}" is specified', API)
-    if size is not None and int(size) > MAX_PAGE:
-        raise Refused(431, f"Page size can't exceed max allowed page size value: {MAX_PAGE}")
+    if size is not None and int(size) > call.most:
+        raise Refused(431, f"Page size can't exceed max allowed page size value: {call.most}")
 
 
 def _window(call: Call, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -304,6 +311,6 @@ def _window(call: Call, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[s
     if size == "-1":
         return rows
     if number is None or size is None:
-        return rows[:MAX_PAGE]
+        return rows[: call.most]
     start = (max(1, int(number)) - 1) * int(size)
     return rows[start : start + int(size)]

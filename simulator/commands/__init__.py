@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from simulator.commands import (
+    accounts,
     catalogue,
+    configuration,
+    infrastructure,
     jobs,
     nics,
     reshaping,
@@ -17,7 +20,10 @@ from simulator.commands import (
 
 __all__ = [
     "ELSEWHERE",
+    "accounts",
     "catalogue",
+    "configuration",
+    "infrastructure",
     "jobs",
     "nics",
     "reshaping",
@@ -30,4 +36,4 @@ __all__ = [
 ]
 
 # Commands that the real server has and this one has not: they exist, so that nobody is told that his credentials are wrong.
-ELSEWHERE = frozenset({"addResourceDetail", "listConfigurations", "listHosts", "updateConfiguration"})
+ELSEWHERE = frozenset({"createZone", "createDomain", "createAccount", "addHost", "addCluster"})

@@ -1,21 +1,21 @@
-"""What a client reads before it does anything: capabilities, commands, zones, offerings, templates, networks."""
+"""What a client reads before it does anything: capabilities, commands, templates, networks. The rest: `infrastructure`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
-from simulator.commands import common
+from simulator.commands import common, infrastructure
+from simulator.model import Plain
 from simulator.refusals import Refused
-from simulator.registry import COMMANDS, READERS, command
+from simulator.registry import COMMANDS, READERS, Command, command, parameters
 from simulator.wire import Call, Param, page
 
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
 
 GUEST_TYPES = ("isolated", "shared", "l2")
-TEMPLATE_FILTERS = ("featured", "self", "selfexecutable", "sharedexecutable", "executable", "community", "all")
 
 
 # Capability, the setting that it tells, whether root administrators have it anyway.
@@ -61,17 +61,19 @@ def capabilities(cloud: Cloud, call: Call) -> dict[str, Any]:
         "kvmsnapshotenabled": bool(cloud.in_force["kvm.snapshot.enabled"]),
     }
     for key, setting, privileged in CAPABILITIES:
-        told[key] = (privileged and call.account.is_root) or cloud.settings[setting]
+        told[key] = (privileged and call.account.is_root) or cloud.in_force[setting]
     shown = {**FIXED_CAPABILITIES, **told, "extensionspath": "/usr/share/cloudstack-management/extensions"}
     return {"capability": {key: value for key, value in shown.items() if key != "extensionspath" or call.account.is_root}}
 
 
+KINDS = {"text": "string", "long": "long", "int": "integer", "bool": "boolean", "list": "list", "map": "map", "date": "date"}
+
+
 @command("listApis", Param("name"), roles=READERS)
 def apis(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """The commands this account may call, with their parameters."""
-    del cloud
+    """The commands this account may call, with the parameters that this release has for it."""
     rows = [
-        {"name": c.name, "isasync": c.asynchronous, "params": [{"name": p.name, "required": p.required} for p in c.params]}
+        _documented(cloud, call, c)
         for c in sorted(COMMANDS.values(), key=lambda c: c.name)
         if call.account.role in c.roles and call["name"] in (None, c.name)
     ]
@@ -80,60 +82,125 @@ def apis(cloud: Cloud, call: Call) -> dict[str, Any]:
     return page(call, "api", rows)
 
 
-def _plain(cloud: Cloud, call: Call, kind: str, key: str) -> dict[str, Any]:
-    rows = [p for p in cloud.plain.get(kind, {}).values() if not p.removed]
-    if call.has("id"):
-        rows = [p for p in rows if p.id == call["id"].id]
-    if call.has("name"):
-        rows = [p for p in rows if p.name == call["name"]]
-    if call.has("keyword"):
-        rows = [p for p in rows if call["keyword"].lower() in p.name.lower()]
-    return page(call, key, [{"id": p.id, "name": p.name, **p.fields} for p in rows])
+def _documented(cloud: Cloud, call: Call, known: Command) -> dict[str, Any]:
+    """A command as listApis shows it. Its description is ours: the first line of its docstring."""
+    return {
+        "name": known.name,
+        "description": (known.handler.__doc__ or "").partition("\n")[0],
+        "since": known.since or None,
+        "isasync": known.asynchronous,
+        "related": "",
+        "params": [_parameter(p) for p in parameters(known.name, cloud.release, call.account.is_root)],
+        "response": [],
+    }
 
 
-@command("listZones", Param("id", "Zone"), Param("name"), Param("keyword"), roles=READERS)
-def zones(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Zones."""
-    return _plain(cloud, call, "Zone", "zone")
+def _parameter(param: Param) -> dict[str, Any]:
+    kind = KINDS.get(param.kind, "uuid")
+    about = {"related": ""} if kind == "uuid" else {}
+    told = {"name": param.name, "description": "", "type": kind, "length": param.limit, "required": param.required}
+    return {**told, "since": param.since or None, **about}
 
 
-@command("listServiceOfferings", Param("id", "ServiceOffering"), Param("name"), Param("keyword"), roles=READERS)
-def service_offerings(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Compute offerings."""
-    return _plain(cloud, call, "ServiceOffering", "serviceoffering")
+# --- templates, networks ----------------------------------------------------------------------------------------------
+
+TemplateFilter = Callable[[Plain, str], bool]
 
 
-@command("listDiskOfferings", Param("id", "DiskOffering"), Param("name"), Param("keyword"), roles=READERS)
-def disk_offerings(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Disk offerings."""
-    return _plain(cloud, call, "DiskOffering", "diskoffering")
+def _public(row: Plain, caller: str) -> bool:
+    return bool(row.fields.get("ispublic", True))
 
 
-@command("listTemplates", Param("templatefilter", required=True), Param("id", "Template"), Param("name"), roles=READERS)
+def _own(row: Plain, caller: str) -> bool:
+    return row.fields.get("account") == caller
+
+
+def _featured(row: Plain, caller: str) -> bool:
+    return _public(row, caller) and bool(row.fields.get("isfeatured", True))
+
+
+def _community(row: Plain, caller: str) -> bool:
+    return _public(row, caller) and not row.fields.get("isfeatured", True)
+
+
+def _executable(row: Plain, caller: str) -> bool:
+    return (_public(row, caller) or _own(row, caller)) and row.fields.get("isready") is not False
+
+
+def _nothing(row: Plain, caller: str) -> bool:
+    return False
+
+
+def _everything(row: Plain, caller: str) -> bool:
+    return True
+
+
+TEMPLATE_FILTERS: Mapping[str, TemplateFilter] = {
+    "featured": _featured,
+    "self": _own,
+    "selfexecutable": _own,
+    "sharedexecutable": _nothing,
+    "executable": _executable,
+    "community": _community,
+    "all": _everything,
+}
+
+
+@command(
+    "listTemplates",
+    Param("templatefilter", required=True),
+    Param("id", "Template"),
+    Param("ids", "list"),
+    Param("name"),
+    Param("zoneid", "Zone"),
+    Param("hypervisor"),
+    roles=READERS,
+)
 def templates(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Templates; the filter is a must."""
+    """Templates; the filter is a must. Templates of the server's own VMs are only in `all`."""
     wanted = call["templatefilter"]
     if wanted not in TEMPLATE_FILTERS:
         raise Refused(431, f"No enum constant com.cloud.template.VirtualMachineTemplate.TemplateFilter.{wanted}", 9999)
     if wanted == "all" and not call.account.is_root:
         raise Refused(431, "Filter all can be specified by admin only")
-    return _plain(cloud, call, "Template", "template")
+    chosen = TEMPLATE_FILTERS[wanted]
+    rows = [row for row in cloud.rows_of("Template") if chosen(row, call.account.name)]
+    rows = [row for row in rows if wanted == "all" or row.fields.get("templatetype") != "SYSTEM"]
+    rows = [row for row in rows if call["ids"] is None or row.id in call["ids"]]
+    rows = [row for row in rows if infrastructure.matches(call, row, ("zoneid", "hypervisor"))]
+    return page(call, "template", [_template(row, call) for row in rows])
 
 
-@command("listStoragePools", Param("id", "StoragePool"), Param("name"), roles=("admin",))
-def storage_pools(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Storage pools, for root administrators."""
-    return _plain(cloud, call, "StoragePool", "storagepool")
+def _template(row: Plain, call: Call) -> dict[str, Any]:
+    told = infrastructure.shown("template", {"id": row.id, "name": row.name, **row.fields}, call.account)
+    if not call.account.is_root and "downloaddetails" in told:
+        hidden = ("datastoreRole", "datastoreId")
+        told["downloaddetails"] = [{k: v for k, v in one.items() if k not in hidden} for one in told["downloaddetails"]]
+    return told
 
 
-@command("listNetworks", Param("id", "Network"), Param("zoneid", "Zone"), Param("type"), Param("keyword"), roles=READERS)
+@command(
+    "listNetworks",
+    Param("id", "Network"),
+    Param("zoneid", "Zone"),
+    Param("type"),
+    Param("traffictype"),
+    Param("canusefordeploy", "bool"),
+    Param("issystem", "bool"),
+    Param("name"),
+    Param("projectid", "Project"),
+    roles=READERS,
+)
 def networks(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Guest networks the caller may use."""
+    """Guest networks the caller may use; administrators see all that they may act on, without asking for it."""
+    everything = call.account.role in ("admin", "domainadmin") and not call.has("account")
+    if everything and not call.has("projectid"):
+        call.values["listall"] = True
     rows = common.chosen(cloud, call, cloud.networks.values(), "Network")
     if call.has("type"):
         if call["type"].lower() not in GUEST_TYPES:
             raise Refused(431, f"Unexpected Guest type : {call['type']}")
         rows = [n for n in rows if n.kind.lower() == call["type"].lower()]
-    if call.has("keyword"):
-        rows = [n for n in rows if call["keyword"].lower() in n.name.lower()]
+    rows = [n for n in rows if call["name"] in (None, n.name) and call["traffictype"] in (None, "Guest")]
+    rows = [] if call["issystem"] else common.by_keyword(call, rows, lambda n: n.name)
     return page(call, "network", common.Views(rows, lambda n: views.network(cloud, n, call.account)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 Row = dict[str, Any]
-FOR = (Param("account"), Param("domainid", "Domain"), Param("projectid"))
+FOR = (Param("account"), Param("domainid", "Domain"), Param("projectid", "Project"))
 STORAGE = ("primary_storage", "secondary_storage")
 
 

@@ -148,7 +148,7 @@ def _no_capacity(cloud: Cloud, call: Call, vm: Vm) -> Refused:
     if not call.account.is_root:
         return refuse("CS-STA-05b", id=vm.id)
     said = vm.told().replace('"Stopped"', '"Starting"')
-    return refuse("CS-STA-05c", id=vm.id, vm=said, n=cloud.settings["start.retry"])
+    return refuse("CS-STA-05c", id=vm.id, vm=said, n=cloud.in_force["start.retry"])
 
 
 def _candidates(cloud: Cloud, vm: Vm) -> list[Plain]:
@@ -202,7 +202,7 @@ def stop(cloud: Cloud, call: Call) -> dict[str, Any]:
     vm: Vm = call["id"]
 
     def check() -> None:
-        if call["forced"] and not cloud.settings["allow.user.force.stop.vm"] and not call.account.is_root:
+        if call["forced"] and not cloud.in_force["allow.user.force.stop.vm"] and not call.account.is_root:
             raise refuse("CS-STP-03")
 
     def begin() -> None:
@@ -311,7 +311,7 @@ def _check_destroy(cloud: Cloud, call: Call, vm: Vm) -> None:
 
 
 def _may_expunge(cloud: Cloud, call: Call) -> bool:
-    return bool(call.account.is_root or cloud.settings["allow.user.expunge.recover.vm"])
+    return bool(call.account.is_root or cloud.in_force["allow.user.expunge.recover.vm"])
 
 
 def _destroyed(cloud: Cloud, call: Call, vm: Vm) -> None:
@@ -416,7 +416,7 @@ def _groups(call: Call) -> frozenset[str]:
 
 def _found(cloud: Cloud, call: Call) -> list[Vm]:
     found = common.chosen(cloud, call, cloud.vms.values(), "VirtualMachine")
-    hides = not call.account.is_root and not cloud.settings["allow.user.view.destroyed.vm"]
+    hides = not call.account.is_root and not cloud.in_force["allow.user.view.destroyed.vm"]
     rows = [vm for vm in found if not (vm.state in GONE and (hides or call["state"] == "present"))]
     rows = rows if call["state"] == "present" else common.in_state(call, rows)
     rows = common.by_keyword(call, rows, lambda vm: f"{vm.name} {vm.display_name} {vm.state}")

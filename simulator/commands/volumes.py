@@ -100,7 +100,7 @@ def _asked_size(cloud: Cloud, call: Call, custom: bool) -> int | None:
         raise refuse("CS-VOL-02")
     if size <= 0:
         raise refuse("CS-VOL-02c")
-    low, high = cloud.settings["custom.diskoffering.size.min"], cloud.settings["custom.diskoffering.size.max"]
+    low, high = cloud.in_force["custom.diskoffering.size.min"], cloud.settings["custom.diskoffering.size.max"]
     if not int(low) <= size <= int(high):
         raise Refused(431, f"Volume size: {size} GB is out of allowed range. Min: {low}. Max: {high}")
     return size
@@ -146,7 +146,7 @@ def delete(cloud: Cloud, call: Call) -> dict[str, Any]:
 
 
 def _may_expunge(cloud: Cloud, call: Call) -> bool:
-    return bool(call.account.is_root or cloud.settings["allow.user.expunge.recover.volume"])
+    return bool(call.account.is_root or cloud.in_force["allow.user.expunge.recover.volume"])
 
 
 def check_deletable(cloud: Cloud, volume: Volume) -> None:
