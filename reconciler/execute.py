@@ -94,23 +94,31 @@ class Executor:
         refused = tuple(Outcome(Kind.REFUSED, f"{row.word}: {blocked[row.seq]}") for row in rows if blocked[row.seq])
         return tuple(row for row in rows if not blocked[row.seq]), refused
 
-    def intend(self, connection: Connection, turn: Turn, rows: Sequence[StepRow]) -> Batch:
-        """Write the intents, and show the phase they belong to, before anything is sent."""
-        return Batch(turn, tuple(self._intend(connection, turn, row) for row in rows))
-
-    def _intend(self, connection: Connection, turn: Turn, row: StepRow) -> StepRow:
-        crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
+    def intend(self, connection: Connection, batches: Sequence[Batch]) -> list[Batch]:
+        """Write the intents, and show the phases they belong to, before anything is sent."""
         now = self.clock.now()
-        phase = phases.of_step(turn.run, row.word)
-        deadline = now + estimates.deadline(row.action, turn.world)
+        intents = [[self._intent(batch.turn, row, now) for row in batch.rows] for batch in batches]
+        reached: dict[str, float] = {}
+        for batch in batches:
+            turn, phase = batch.turn, phases.of_step(batch.turn.run, batch.rows[0].word)
+            for row in batch.rows:
+                journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
+                if isinstance(row.action, actions.Reserve):
+                    self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
+            if turn.run.progress < phase.percent:
+                reached[turn.run.id] = phase.percent
+                self.legacy.project(connection, turn.run, phase.status, now)
+        journal.progressed(connection, reached)
+        journal.move(connection, [intent for group in intents for intent in group])
+        return [
+            replace(batch, rows=tuple(intent.moved for intent in group))
+            for batch, group in zip(batches, intents, strict=True)
+        ]
+
+    def _intent(self, turn: Turn, row: StepRow, now: datetime) -> journal.Move:
+        crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
         own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
-        journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
-        if turn.run.progress < phase.percent:
-            journal.progressed(connection, turn.run, phase.percent)
-            self.legacy.project(connection, turn.run, phase.status, now)
-        if isinstance(row.action, actions.Reserve):
-            self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
-        return journal.step_started(connection, row, own_id, deadline, now)
+        return journal.started(row, own_id, now + estimates.deadline(row.action, turn.world), now)
 
     def send(self, batch: Batch, busy: frozenset[str] | None = None) -> Batch:
         """Send each of these steps once. `busy` are the objects of pending jobs, read after the intents were written."""
@@ -213,20 +221,29 @@ class Executor:
 
     # --- the one place ------------------------------------------------------------------------------------------------
 
-    def record(self, connection: Connection, batch: Batch) -> tuple[Outcome, ...]:
-        """Turn outcomes into the steps' next states, facts of the run, events and the times of the next tries."""
-        return tuple(self._record(connection, batch.turn, *pair) for pair in zip(batch.rows, batch.outcomes, strict=True))
-
-    def _record(self, connection: Connection, turn: Turn, row: StepRow, outcome: Outcome) -> Outcome:
+    def record(self, connection: Connection, batches: Sequence[Batch]) -> list[tuple[Outcome, ...]]:
+        """Turn outcomes into the steps' next states, facts of the runs, events and the times of the next tries."""
         now = self.clock.now()
+        moves: list[journal.Move] = []
+        news: list[tuple[Run, int, str, str]] = []
+        final = [tuple(map(self._final, batch.rows, batch.outcomes)) for batch in batches]
+        for batch, outcomes in zip(batches, final, strict=True):
+            for row, outcome in zip(batch.rows, outcomes, strict=True):
+                journal.learn(connection, batch.turn.run, outcome.learned, now)
+                state = _NEXT_STATE[outcome.kind]
+                if state is row.state:
+                    continue
+                moves.append(journal.moved(row, state, outcome.code, outcome.why, now))
+                if outcome.kind is not Kind.WAIT:
+                    news.append((batch.turn.run, row.seq, outcome.kind, _told(row, outcome)))
+        journal.move(connection, moves)
+        journal.tell(connection, now, news)
+        return final
+
+    def _final(self, row: StepRow, outcome: Outcome) -> Outcome:
+        """The outcome, or a failure when it was to be tried again once too often."""
         if outcome.kind is Kind.RETRY and row.attempts >= self.limits.attempts:
-            outcome = Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
-        state = _NEXT_STATE[outcome.kind]
-        journal.learn(connection, turn.run, outcome.learned, now)
-        if state is not row.state:
-            journal.step_moved(connection, row, state, outcome.code, outcome.why, now)
-            if outcome.kind is not Kind.WAIT:
-                journal.event(connection, now, turn.run, row.seq, outcome.kind, _told(row, outcome))
+            return Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
         return outcome
 
 

@@ -8,7 +8,7 @@ they write is written together, a few transactions a round, and only what is sen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from plans import actions, guards, placing, planner
-from plans.observed import Estate, Source, World
+from plans.observed import Estate, RunFacts, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
 from reconciler.clock import Clock
@@ -37,6 +37,8 @@ from specs.model import Spec, State
 KNOWN_FOR = timedelta(minutes=1)
 STUCK_AGAIN = timedelta(minutes=5)
 OVERDUE_AGAIN = timedelta(minutes=10)
+SHARE = 8
+"""So many calls to the cloud one thread makes one after another: fewer are not worth a thread."""
 T = TypeVar("T")
 R = TypeVar("R")
 UnderWay = tuple[tuple[str, str, str, datetime], ...]
@@ -176,19 +178,24 @@ class Engine:
         batches = [Batch(self._turn(d, look), d.under_way) for d in dossiers]
         _hit(crashpoints.Point.BEFORE_SETTLE, batches)
         looked_at = self._each(lambda batch: self._executor.look_at(batch, self._board), batches)
-        came_to = self._together(looked_at, _lease_of, self._settle_one)
+        came_to = self._together(looked_at, _lease_of, self._settle)
         _hit(crashpoints.Point.AFTER_SETTLE, batches)
         return {p.vm_key: p for p in came_to if p is not None}
 
-    def _settle_one(self, connection: Connection, batch: Batch) -> Pass | None:
-        worst = _worst(self._executor.record(connection, batch))
-        return None if worst.kind is Kind.DONE else self._came_to(connection, batch.turn, worst)
+    def _settle(self, connection: Connection, batches: Sequence[Batch]) -> list[Pass | None]:
+        worst = map(_worst, self._executor.record(connection, batches))
+        return [
+            None if outcome.kind is Kind.DONE else self._came_to(connection, batch.turn, outcome)
+            for batch, outcome in zip(batches, worst, strict=True)
+        ]
 
     def _gone_on(self, dossiers: dict[str, Dossier], look: Look) -> Iterator[Pass]:
         """Decide for each VM what comes next, then send the steps whose turn it is."""
-        decided = self._together(
-            list(dossiers.values()), lambda d: _held(d.lease), lambda connection, d: self._decide(connection, d, look)
-        )
+
+        def write(connection: Connection, items: Sequence[Dossier]) -> list[Pass | _Ready]:
+            return [self._decide(connection, dossier, look) for dossier in items]
+
+        decided = self._together(list(dossiers.values()), lambda d: _held(d.lease), write)
         for one in decided:
             if isinstance(one, _Ready) and dossiers[one.turn.run.vm_key].run is None:
                 crashpoints.hit(crashpoints.Point.RUN_OPENED)
@@ -209,9 +216,7 @@ class Engine:
 
     def _submitted(self, ready: list[_Ready]) -> Iterator[Pass]:
         """Write the intents of all, send them, write down what came of them."""
-        intended = self._together(
-            ready, _lease_of, lambda connection, one: self._executor.intend(connection, one.turn, one.rows)
-        )
+        intended = self._together([Batch(one.turn, one.rows) for one in ready], _lease_of, self._executor.intend)
         yield from (one for one in intended if isinstance(one, Pass))
         batches = [one for one in intended if isinstance(one, Batch)]
         _hit(crashpoints.Point.AFTER_INTENT, batches)
@@ -219,9 +224,10 @@ class Engine:
         sent = self._each(lambda batch: self._executor.send(batch, busy), batches)
         refused = {one.turn.run.id: one.refused for one in ready}
 
-        def write(connection: Connection, batch: Batch) -> Pass:
-            outcomes = (*self._executor.record(connection, batch), *refused[batch.turn.run.id])
-            return self._came_to(connection, batch.turn, _worst(outcomes))
+        def write(connection: Connection, items: Sequence[Batch]) -> list[Pass]:
+            recorded = zip(items, self._executor.record(connection, items), strict=True)
+            worst = ((batch.turn, _worst((*came, *refused[batch.turn.run.id]))) for batch, came in recorded)
+            return [self._came_to(connection, turn, outcome) for turn, outcome in worst]
 
         came_to = self._together(sent, _lease_of, write)
         _hit(crashpoints.Point.AFTER_RECORD, batches)
@@ -236,7 +242,9 @@ class Engine:
         except CloudError:
             return None
 
-    def _together(self, items: list[T], lease: Callable[[T], Lease], write: Callable[[Connection, T], R]) -> list[R | Pass]:
+    def _together(
+        self, items: list[T], lease: Callable[[T], Lease], write: Callable[[Connection, Sequence[T]], Sequence[R]]
+    ) -> list[R | Pass]:
         """Write for all in one transaction; a pass stands for an item whose VM another process works on by now."""
         again = self.clock.now() + self.settings.engine.poll
         written = journal.together(self.database, items, lease, write)
@@ -246,9 +254,12 @@ class Engine:
         ]
 
     def _each(self, work: Callable[[T], R], items: list[T]) -> list[R]:
-        if len(items) < 2:
+        """Work on all items, in a few threads where there are many; each thread takes a run of neighbours."""
+        share = max(SHARE, -(-len(items) // self.settings.engine.threads))
+        runs = [items[n : n + share] for n in range(0, len(items), share)]
+        if len(runs) < 2:
             return [work(item) for item in items]
-        return list(self._pool.map(work, items))
+        return [done for part in self._pool.map(lambda run: [work(item) for item in run], runs) for done in part]
 
     def _busy(self, under_way: UnderWay, now: datetime) -> frozenset[str]:
         """VMs of which every job still runs, within its deadline: no look at them could tell anything new."""
@@ -331,9 +342,9 @@ class Engine:
             return self._not_begun(connection, accepted, source, why)
         if accepted.plan_digest != found.digest:
             return self._not_begun(connection, accepted, source, "the world changed since the plan was approved; plan again")
-        run = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
+        run, rows = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
         self._show(connection, run, phases.VALIDATING, now)
-        return replace(journal.dossiers(connection, [source.key])[source.key], lease=dossier.lease)
+        return replace(dossier, run=run, attempt=run.attempt, facts=RunFacts(run.id, run.guest_name), rest=rows)
 
     def _nothing_to_begin(self, connection: Connection, accepted: AcceptedSpec, source: Source, why: str) -> Pass:
         """Protected is wanted, and there is no run: it is so. A test that did not start in time is over, too."""
@@ -449,7 +460,7 @@ class Engine:
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.REFUSED, why), run)
 
     def _show(self, connection: Connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:
-        journal.progressed(connection, run, phase.percent)
+        journal.progressed(connection, {run.id: phase.percent})
         self.legacy.project(connection, run, phase.status, now, ended)
 
 
@@ -479,8 +490,8 @@ def _held(lease: Lease | None) -> Lease:
     return lease
 
 
-def _lease_of(one: Batch | _Ready) -> Lease:
-    return one.turn.lease
+def _lease_of(batch: Batch) -> Lease:
+    return batch.turn.lease
 
 
 def _overtaken(vm_key: str, why: Exception, again: datetime) -> Pass:

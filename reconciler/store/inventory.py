@@ -123,13 +123,12 @@ def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
 
 def newest(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, AcceptedSpec]:
     """The newest accepted spec of each of these VMs, by VM key; without the plan, which is large."""
-    last = sa.select(sa.func.max(t.c.id)).where(t.c.vm_key.in_(vm_keys)).group_by(t.c.vm_key)
-    return {x.vm_key: _accepted(x) for x in connection.execute(sa.select(*_WITHOUT_PLAN).where(t.c.id.in_(last)))}
+    return {x.vm_key: _accepted(x) for x in connection.execute(_NEWEST, {"of": list(vm_keys)})}
 
 
 def wanted(connection: sa.Connection) -> tuple[tuple[str, int], ...]:
     """VM key and id of every active spec, in the order of acceptance."""
-    rows = connection.execute(sa.select(t.c.vm_key, t.c.id).where(t.c.state == SpecState.ACTIVE).order_by(t.c.id))
+    rows = connection.execute(_WANTED)
     return tuple((x.vm_key, x.id) for x in rows)
 
 
@@ -182,3 +181,6 @@ def _accepted(row: sa.Row[Any]) -> AcceptedSpec:
 
 
 _WITHOUT_PLAN = [c for c in t.c if c.name != "plan"]
+_LAST = sa.select(sa.func.max(t.c.id)).where(t.c.vm_key.in_(sa.bindparam("of", expanding=True))).group_by(t.c.vm_key)
+_NEWEST = sa.select(*_WITHOUT_PLAN).where(t.c.id.in_(_LAST))
+_WANTED = sa.select(t.c.vm_key, t.c.id).where(t.c.state == SpecState.ACTIVE).order_by(t.c.id)

@@ -186,6 +186,26 @@ _STEP = s.update().where(
     (s.c.run_id == sa.bindparam("of")) & (s.c.seq == sa.bindparam("number")) & (s.c.state == sa.bindparam("was"))
 )
 _EVENT = tables.events.insert()
+_OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
+_OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
+_LAST_ATTEMPTS = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(r.c.vm_key.in_(_OF_VMS)).group_by(r.c.vm_key)
+_UNDONE = s.select().where(s.c.run_id.in_(_OF_VMS) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
+_DIRTY = tables.dirty.select().where(tables.dirty.c.vm_key.in_(_OF_VMS))
+_HELD = tables.leases.select().where(tables.leases.c.vm_key.in_(_OF_VMS))
+_PLACED = tables.placements.select().where(tables.placements.c.run_id.in_(_OF_VMS)).order_by(tables.placements.c.position)
+_POINTS = p.select().where(p.c.run_id.in_(_OF_VMS)).order_by(p.c.volume_id)
+_POINT = (p.c.run_id == sa.bindparam("of")) & (p.c.volume_id == sa.bindparam("at"))
+_POINT_KNOWN, _POINT_CHANGED = sa.select(p.c.volume_id).where(_POINT), p.update().where(_POINT)
+_BRIEFS = (
+    sa.select(r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at)
+    .where(r.c.state.not_in(ENDED))
+    .order_by(r.c.created_at, r.c.id)
+)
+_JOBS = (
+    sa.select(r.c.vm_key, s.c.run_id, s.c.custom_job_id, s.c.deadline)
+    .join(r, r.c.id == s.c.run_id)
+    .where(s.c.state.in_([str(state) for state in UNDER_WAY]))
+)
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
@@ -232,9 +252,12 @@ def fenced(connection: sa.Connection, leases: Iterable[Lease]) -> None:
 
 
 def together(
-    database: Database, items: Sequence[T], lease: Callable[[T], Lease], write: Callable[[sa.Connection, T], R]
+    database: Database,
+    items: Sequence[T],
+    lease: Callable[[T], Lease],
+    write: Callable[[sa.Connection, Sequence[T]], Sequence[R]],
 ) -> list[R | Fenced]:
-    """Write for several VMs in one transaction, under their leases; the results in order.
+    """Write for several VMs in one transaction, under their leases; a result for each, in order.
 
     Where one of them was overtaken, nothing is written, and each is written in a transaction of its own: an item that was
     overtaken stops nobody else, and has the fault as its result.
@@ -244,7 +267,7 @@ def together(
     try:
         with database.begin() as connection:
             fenced(connection, map(lease, items))
-            return [write(connection, item) for item in items]
+            return list(write(connection, items))
     except Fenced as overtaken:
         if len(items) == 1:
             return [overtaken]
@@ -254,7 +277,9 @@ def together(
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def open_run(connection: sa.Connection, accepted: AcceptedSpec, plan: Plan, guest_name: str, now: datetime) -> Run:
+def open_run(
+    connection: sa.Connection, accepted: AcceptedSpec, plan: Plan, guest_name: str, now: datetime
+) -> tuple[Run, tuple[StepRow, ...]]:
     """Begin a run for an accepted spec, with the steps of the way there. Raises `Fenced` while the VM has another run."""
     attempt = next_attempt(connection, plan.vm_key)
     run_id = f"{RUN_ID_PREFIX}-{plan.vm_key}-{int(now.timestamp())}"
@@ -285,9 +310,9 @@ def open_run(connection: sa.Connection, accepted: AcceptedSpec, plan: Plan, gues
     except sa.exc.IntegrityError:
         raise Fenced(f"{plan.vm} has a run that has not ended") from None
     opened = run(connection, run_id)
-    add_leg(connection, opened, plan.steps, Direction.THERE)
+    rows = add_leg(connection, opened, plan.steps, Direction.THERE)
     event(connection, now, opened, None, "opened", f"{plan.goal}, {len(plan.steps)} steps, {plan.digest}")
-    return opened
+    return opened, rows
 
 
 def run(connection: sa.Connection, run_id: str) -> Run:
@@ -409,9 +434,11 @@ def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -
     return _change(connection, found, not_before=moment, state=state)
 
 
-def progressed(connection: sa.Connection, found: Run, progress: float) -> None:
-    """Raise the progress (percent); it never falls."""
-    connection.execute(_PROGRESS, {"of": found.id, "reached": progress, "progress": progress})
+def progressed(connection: sa.Connection, reached: Mapping[str, float]) -> None:
+    """Raise the progress (percent) of these runs, by their ids; it never falls."""
+    if reached:
+        rows = [{"of": run_id, "reached": progress, "progress": progress} for run_id, progress in reached.items()]
+        connection.execute(_PROGRESS, rows)
 
 
 def dirty(connection: sa.Connection, vm_key: str) -> frozenset[str]:
@@ -426,12 +453,12 @@ def run_facts(connection: sa.Connection, found: Run) -> RunFacts:
 
 
 def _facts(connection: sa.Connection, found: Sequence[Run]) -> dict[str, RunFacts]:
-    q, ids = tables.placements, [x.id for x in found]
+    ids = [x.id for x in found]
     placed: dict[str, list[Placement]] = {i: [] for i in ids}
     points: dict[str, list[Point]] = {i: [] for i in ids}
-    for x in connection.execute(q.select().where(q.c.run_id.in_(ids)).order_by(q.c.position)):
+    for x in connection.execute(_PLACED, {"of": ids}):
         placed[x.run_id].append(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device))
-    for x in connection.execute(p.select().where(p.c.run_id.in_(ids)).order_by(p.c.volume_id)):
+    for x in connection.execute(_POINTS, {"of": ids}):
         points[x.run_id].append(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None))
     return {x.id: _fact(x, placed[x.id], points[x.id]) for x in found}
 
@@ -473,21 +500,18 @@ class Dossier:
 
 def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dossier]:
     """The dossiers of these VMs, in a number of queries that does not grow with them."""
-    chosen = r.c.vm_key.in_(vm_keys)
-    runs = {x.vm_key: x for x in map(_run, connection.execute(r.select().where(chosen & r.c.state.not_in(ENDED))))}
-    facts = _facts(connection, list(runs.values()))
+    of = {"of": list(vm_keys)}
+    runs = {x.vm_key: x for x in map(_run, connection.execute(_OPEN_RUNS, of))}
+    facts = _facts(connection, list(runs.values())) if runs else {}
     rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
-    undone = s.select().where(s.c.run_id.in_(list(rows)) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
-    for row in map(_step, connection.execute(undone)):
+    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}) if runs else ()):
         rows[row.run_id].append(row)
     accepted = inventory.newest(connection, vm_keys)
-    numbers = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(chosen).group_by(r.c.vm_key)
-    last = {key: number for key, number in connection.execute(numbers).all()}  # noqa: C416  rows are no pairs to dict()
+    last = {key: number for key, number in connection.execute(_LAST_ATTEMPTS, of).all()}  # noqa: C416  rows are no pairs
     written: dict[str, set[str]] = {}
-    for x in connection.execute(tables.dirty.select().where(tables.dirty.c.vm_key.in_(vm_keys))):
+    for x in connection.execute(_DIRTY, of):
         written.setdefault(x.vm_key, set()).add(x.volume_id)
-    leases = tables.leases
-    held = {x.vm_key: Lease(*x) for x in connection.execute(leases.select().where(leases.c.vm_key.in_(vm_keys)))}
+    held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of)}
     return {
         key: _dossier(
             Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, frozenset(written.get(key, ()))),
@@ -529,9 +553,7 @@ class Brief:
 
 def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
     """All unfinished runs in brief, oldest first."""
-    columns = (r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at)
-    query = sa.select(*columns).where(r.c.state.not_in(ENDED)).order_by(r.c.created_at, r.c.id)
-    rows = connection.execute(query)
+    rows = connection.execute(_BRIEFS)
     return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), x[4], x[5]) for x in rows)
 
 
@@ -580,41 +602,55 @@ def under_way(connection: sa.Connection, found: Run) -> tuple[StepRow, ...]:
 
 def jobs_under_way(connection: sa.Connection) -> tuple[tuple[str, str, str, datetime], ...]:
     """Steps that may be running in the cloud: VM key, run id, our id of the job, and the deadline of the wait."""
-    columns = (r.c.vm_key, s.c.run_id, s.c.custom_job_id, s.c.deadline)
-    query = sa.select(*columns).join(r, r.c.id == s.c.run_id).where(s.c.state.in_(UNDER_WAY))
-    return tuple((x.vm_key, x.run_id, x.custom_job_id, x.deadline) for x in connection.execute(query))
+    return tuple((x.vm_key, x.run_id, x.custom_job_id, x.deadline) for x in connection.execute(_JOBS))
 
 
-def step_started(connection: sa.Connection, row: StepRow, own_id: str, deadline: datetime, now: datetime) -> StepRow:
-    """Write the intent: what is about to be sent, under which id, and until when it is waited for."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step on its way to another state; `values` are the columns that change with it."""
+
+    row: StepRow
+    values: Mapping[str, Any]
+
+    @property
+    def moved(self) -> StepRow:
+        """The step as it is afterwards."""
+        return replace(self.row, **self.values)
+
+
+def started(row: StepRow, own_id: str, deadline: datetime, now: datetime) -> Move:
+    """The intent: what is about to be sent, under which id, and until when it is waited for."""
     values = {
         "state": StepState.STARTED,
         "attempts": row.attempts + 1,
         "custom_job_id": own_id,
         "started_at": now,
         "deadline": deadline,
+        "finished_at": None,
         "error": None,
         "error_code": None,
     }
-    return _move(connection, row, StepState.STARTED, values)
+    return Move(row, values)
 
 
-def step_moved(
-    connection: sa.Connection, row: StepRow, state: StepState, code: int | None, why: str, now: datetime
-) -> StepRow:
-    """Write what came of a step. Raises `IllegalMove` for a move that the table does not know."""
+def moved(row: StepRow, state: StepState, code: int | None, why: str, now: datetime) -> Move:
+    """What came of a step."""
     ended = now if state in (StepState.DONE, StepState.FAILED) else None
     trouble = state in (StepState.PENDING, StepState.FAILED, StepState.STUCK)
+    unchanged = {name: getattr(row, name) for name in ("attempts", "custom_job_id", "started_at", "deadline")}
     values = {"state": state, "error_code": code, "error": why[:MOST_TEXT] if trouble else None, "finished_at": ended}
-    return _move(connection, row, state, values)
+    return Move(row, {**unchanged, **values})
 
 
-def _move(connection: sa.Connection, row: StepRow, state: StepState, values: dict[str, Any]) -> StepRow:
-    if (row.state, state) not in STEP_MOVES:
-        raise IllegalMove(f"step {row.seq} ({row.word}) cannot go from {row.state} to {state}")
-    if connection.execute(_STEP, {"of": row.run_id, "number": row.seq, "was": row.state, **values}).rowcount != 1:
-        raise Fenced(f"step {row.seq} of {row.run_id} was moved by another process")
-    return replace(row, **values)
+def move(connection: sa.Connection, moves: Sequence[Move]) -> None:
+    """Write moves of steps. Raises `IllegalMove` for one that the table does not know, `Fenced` for one made by others."""
+    for one in moves:
+        if (one.row.state, one.values["state"]) not in STEP_MOVES:
+            raise IllegalMove(f"step {one.row.seq} ({one.row.word}) cannot go from {one.row.state} to {one.values['state']}")
+    rows = [{"of": one.row.run_id, "number": one.row.seq, "was": one.row.state, **one.values} for one in moves]
+    if rows and connection.execute(_STEP, rows).rowcount != len(rows):
+        steps_of = ", ".join(sorted({f"{one.row.run_id}/{one.row.seq}" for one in moves}))
+        raise Fenced(f"a step was moved by another process, of {steps_of}")
 
 
 def learn(connection: sa.Connection, found: Run, learned: Mapping[str, Any], now: datetime) -> None:
@@ -652,14 +688,12 @@ def _place(connection: sa.Connection, found: Run, placement: Placement) -> None:
 
 
 def _point(connection: sa.Connection, found: Run, volume_id: str, name: str) -> None:
-    key = (p.c.run_id == found.id) & (p.c.volume_id == volume_id)
-    if connection.execute(sa.select(p.c.volume_id).where(key)).first() is None:
+    if connection.execute(_POINT_KNOWN, {"of": found.id, "at": volume_id}).first() is None:
         connection.execute(p.insert().values(run_id=found.id, volume_id=volume_id, name=name))
 
 
 def _change_point(connection: sa.Connection, found: Run, volume_id: str, **values: Any) -> None:
-    key = (p.c.run_id == found.id) & (p.c.volume_id == volume_id)
-    if connection.execute(p.update().where(key).values(values)).rowcount != 1:
+    if connection.execute(_POINT_CHANGED, {"of": found.id, "at": volume_id, **values}).rowcount != 1:
         raise LookupError(f"run {found.id} has no rollback point of {volume_id}")
 
 
@@ -668,8 +702,17 @@ def _change_point(connection: sa.Connection, found: Run, volume_id: str, **value
 
 def event(connection: sa.Connection, now: datetime, found: Run, seq: int | None, kind: str, text: str) -> None:
     """Append an event of a run."""
-    values = {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:MOST_TEXT]}
-    connection.execute(_EVENT, values)
+    tell(connection, now, [(found, seq, kind, text)])
+
+
+def tell(connection: sa.Connection, now: datetime, news: Iterable[tuple[Run, int | None, str, str]]) -> None:
+    """Append events: of which run, of which step of it, of which kind, and the text."""
+    rows = [
+        {"at": now, "vm_key": found.vm_key, "run_id": found.id, "seq": seq, "kind": kind, "text": text[:MOST_TEXT]}
+        for found, seq, kind, text in news
+    ]
+    if rows:
+        connection.execute(_EVENT, rows)
 
 
 def note(connection: sa.Connection, now: datetime, vm_key: str, kind: str, text: str) -> None:

@@ -165,7 +165,8 @@ class Legacy:
             "ossea_snapshot_id": _first_snapshot(connection, run),
         }
         values = {k: v for k, v in values.items() if k in table.c}
-        if connection.execute(table.update().where(table.c.job_id == run.id).values(values)).rowcount == 0:
+        shown = table.update().where(table.c.job_id == sa.bindparam("of"))
+        if connection.execute(shown, {"of": run.id, **values}).rowcount == 0:
             row = {**self._face(connection, run), "created_at": run.created_at.replace(tzinfo=None), **values}
             connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
 
@@ -225,11 +226,17 @@ def _own_runs(connection: sa.Connection) -> frozenset[str]:
 
 def _first_snapshot(connection: sa.Connection, run: Run) -> str | None:
     """The snapshot of the first disk; the column holds one, and all of them are in our own table."""
+    return connection.execute(_FIRST_SNAPSHOT, {"of": run.id}).scalar()
+
+
+def _first_snapshot_query() -> sa.Select[Any]:
     point, place = tables.points.c, tables.placements.c
     joined = tables.points.join(tables.placements, (point.run_id == place.run_id) & (point.volume_id == place.volume_id))
-    chosen = (point.run_id == run.id) & point.snapshot_id.is_not(None)
-    query = sa.select(point.snapshot_id).select_from(joined).where(chosen).order_by(place.position).limit(1)
-    return connection.execute(query).scalar()
+    chosen = (point.run_id == sa.bindparam("of")) & point.snapshot_id.is_not(None)
+    return sa.select(point.snapshot_id).select_from(joined).where(chosen).order_by(place.position).limit(1)
+
+
+_FIRST_SNAPSHOT = _first_snapshot_query()
 
 
 def _networks(connection: sa.Connection, run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from plans import planner
 from plans.plan import Plan
 from reconciler.store import inventory, journal
 from reconciler.store.inventory import AcceptedSpec
-from reconciler.store.journal import Lease, Run
+from reconciler.store.journal import Lease, Run, StepRow, StepState
 from specs.goal import GoalKind
 from specs.values import VmRef
 from tests.plans import worlds
@@ -38,10 +38,27 @@ def accepted(connection: sa.Connection, wanted: Plan) -> AcceptedSpec:
 def opened(connection: sa.Connection, wanted: Plan | None = None, now: datetime = NOW) -> Run:
     """A run that was just begun."""
     wanted = wanted or plan()
-    return journal.open_run(connection, accepted(connection, wanted), wanted, "pgwintestbios-test", now)
+    run, _ = journal.open_run(connection, accepted(connection, wanted), wanted, "pgwintestbios-test", now)
+    return run
 
 
 def taken(connection: sa.Connection, owner: str = "us", now: datetime = NOW, key: str = KEY) -> Lease:
     lease = journal.take(connection, key, owner, now, TTL)
     assert lease is not None
     return lease
+
+
+def step_started(connection: sa.Connection, row: StepRow, own_id: str, deadline: datetime, now: datetime) -> StepRow:
+    """The step after its intent was written."""
+    one = journal.started(row, own_id, deadline, now)
+    journal.move(connection, [one])
+    return one.moved
+
+
+def step_moved(
+    connection: sa.Connection, row: StepRow, state: StepState, code: int | None, why: str, now: datetime
+) -> StepRow:
+    """The step after what came of it was written."""
+    one = journal.moved(row, state, code, why, now)
+    journal.move(connection, [one])
+    return one.moved

@@ -13,7 +13,7 @@ from reconciler.store import inventory, journal, tables
 from reconciler.store.database import Database
 from reconciler.store.journal import STEP_MOVES, UNDER_WAY, Direction, Run, RunState, StepRow, StepState
 from tests.plans.worlds import volume_id
-from tests.reconciler.store.making import KEY, NOW, accepted, opened, plan, taken
+from tests.reconciler.store.making import KEY, NOW, accepted, opened, plan, step_moved, step_started, taken
 
 LATER = NOW + timedelta(minutes=5)
 HOUR = timedelta(hours=1)
@@ -39,10 +39,10 @@ def test_a_step_moves_only_as_the_table_says(store: Database, was: StepState, to
     with store.begin() as connection:
         row = first_step(connection, was)
         if (was, to) in STEP_MOVES:
-            assert journal.step_moved(connection, row, to, 431, "so it was", NOW).state is to
+            assert step_moved(connection, row, to, 431, "so it was", NOW).state is to
         else:
             with pytest.raises(journal.IllegalMove, match=f"cannot go from {was} to {to}"):
-                journal.step_moved(connection, row, to, None, "", NOW)
+                step_moved(connection, row, to, None, "", NOW)
         now_is = connection.execute(sa.select(tables.steps.c.state).where(tables.steps.c.seq == row.seq)).scalar_one()
     assert now_is == (to if (was, to) in STEP_MOVES else was)
 
@@ -55,7 +55,7 @@ def test_every_allowed_move_says_when_it_is_made() -> None:
 def test_the_intent_of_a_step_is_all_there_before_it_is_sent(store: Database) -> None:
     with store.begin() as connection:
         row = first_step(connection, StepState.PENDING)
-        started = journal.step_started(connection, row, "own-id", LATER, NOW)
+        started = step_started(connection, row, "own-id", LATER, NOW)
     with store.read() as connection:
         (found,) = journal.under_way(connection, journal.run(connection, row.run_id))
         assert journal.jobs_under_way(connection) == ((KEY, row.run_id, "own-id", LATER),)
@@ -66,9 +66,9 @@ def test_the_intent_of_a_step_is_all_there_before_it_is_sent(store: Database) ->
 
 def test_a_step_that_is_tried_again_forgets_its_error_and_counts(store: Database) -> None:
     with store.begin() as connection:
-        row = journal.step_started(connection, first_step(connection, StepState.PENDING), "one", LATER, NOW)
-        refused = journal.step_moved(connection, row, StepState.PENDING, 431, "not now", NOW)
-        again = journal.step_started(connection, refused, "two", LATER, NOW)
+        row = step_started(connection, first_step(connection, StepState.PENDING), "one", LATER, NOW)
+        refused = step_moved(connection, row, StepState.PENDING, 431, "not now", NOW)
+        again = step_started(connection, refused, "two", LATER, NOW)
     assert (refused.error_code, refused.error) == (431, "not now")
     assert (again.error_code, again.error, again.attempts, again.custom_job_id) == (None, None, 2, "two")
 
@@ -76,7 +76,7 @@ def test_a_step_that_is_tried_again_forgets_its_error_and_counts(store: Database
 @pytest.mark.parametrize("state", [StepState.DONE, StepState.FAILED])
 def test_a_step_that_ended_says_when(store: Database, state: StepState) -> None:
     with store.begin() as connection:
-        moved = journal.step_moved(connection, first_step(connection, StepState.WAITING), state, None, "why", LATER)
+        moved = step_moved(connection, first_step(connection, StepState.WAITING), state, None, "why", LATER)
     assert moved.finished_at == LATER
     assert moved.error == (None if state is StepState.DONE else "why")
 
@@ -258,7 +258,7 @@ def test_progress_never_falls(store: Database) -> None:
         run = opened(connection)
         seen = []
         for percent in (15.0, 70.1, 55.0, 70.1, 84.0):
-            journal.progressed(connection, run, percent)
+            journal.progressed(connection, {run.id: percent})
             seen.append(journal.run(connection, run.id).progress)
     assert seen == [15.0, 70.1, 70.1, 70.1, 84.0]
 
@@ -342,10 +342,8 @@ def test_a_dossier_holds_lease_spec_run_facts_and_what_is_left_to_do(store: Data
     with store.begin() as connection:
         lease, run = taken(connection), opened(connection, wanted)
         rows = journal.steps(connection, run, Direction.THERE)
-        journal.step_moved(
-            connection, journal.step_started(connection, rows[0], "a", LATER, NOW), StepState.DONE, None, "", NOW
-        )
-        journal.step_started(connection, rows[1], "b", LATER, NOW)
+        step_moved(connection, step_started(connection, rows[0], "a", LATER, NOW), StepState.DONE, None, "", NOW)
+        step_started(connection, rows[1], "b", LATER, NOW)
         for learned in LEARNED:
             journal.learn(connection, run, learned, NOW)
     with store.read() as connection:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from reconciler.store import journal
 from reconciler.store.database import Database
 from reconciler.store.journal import Lease, StepState
-from tests.reconciler.store.making import KEY, NOW, TTL, opened, taken
+from tests.reconciler.store.making import KEY, NOW, TTL, opened, step_moved, step_started, taken
 
 LATER = NOW + TTL
 
@@ -120,9 +122,56 @@ def test_of_many_that_ask_at_once_one_gets_the_lease(store: Database) -> None:
 def test_a_step_that_another_process_moved_is_not_moved_again(store: Database) -> None:
     with store.begin() as connection:
         row = journal.steps(connection, opened(connection), journal.Direction.THERE)[0]
-        started = journal.step_started(connection, row, "own-id", LATER, NOW)
+        started = step_started(connection, row, "own-id", LATER, NOW)
         with pytest.raises(journal.Fenced, match="moved by another process"):
-            journal.step_started(connection, row, "own-id", LATER, NOW)
-        journal.step_moved(connection, started, StepState.DONE, None, "", NOW)
+            step_started(connection, row, "own-id", LATER, NOW)
+        step_moved(connection, started, StepState.DONE, None, "", NOW)
         with pytest.raises(journal.Fenced):
-            journal.step_moved(connection, started, StepState.FAILED, None, "", NOW)
+            step_moved(connection, started, StepState.FAILED, None, "", NOW)
+
+
+def test_what_is_written_together_is_written_in_one_transaction(store: Database) -> None:
+    with store.begin() as connection:
+        leases = [taken(connection, key=key) for key in ("vm-a", "vm-b", "vm-c")]
+    seen = []
+
+    def write(connection: Any, items: Sequence[Lease]) -> list[str]:
+        seen.append(len(items))
+        for lease in items:
+            journal.note(connection, NOW, lease.vm_key, "told", "together")
+        return [lease.vm_key for lease in items]
+
+    assert journal.together(store, leases, lambda lease: lease, write) == ["vm-a", "vm-b", "vm-c"]
+    assert seen == [3]
+
+
+def test_one_that_was_overtaken_stops_nobody_else(store: Database) -> None:
+    with store.begin() as connection:
+        leases = [taken(connection, key=key) for key in ("vm-a", "vm-b", "vm-c")]
+        taken(connection, "them", LATER, key="vm-b")
+
+    def write(connection: Any, items: Sequence[Lease]) -> list[str]:
+        for lease in items:
+            journal.note(connection, NOW, lease.vm_key, "told", "each")
+        return [lease.vm_key for lease in items]
+
+    first, second, third = journal.together(store, leases, lambda lease: lease, write)
+    assert (first, third) == ("vm-a", "vm-c")
+    assert isinstance(second, journal.Fenced)
+    with store.read() as connection:
+        told = {lease.vm_key: len(journal.events(connection, lease.vm_key, 9)) for lease in leases}
+    assert told == {"vm-a": 1, "vm-b": 0, "vm-c": 1}
+
+
+def test_a_fault_of_another_kind_writes_nothing_for_anybody(store: Database) -> None:
+    with store.begin() as connection:
+        leases = [taken(connection, key=key) for key in ("vm-a", "vm-b")]
+
+    def write(connection: Any, items: Sequence[Lease]) -> list[str]:
+        journal.note(connection, NOW, items[0].vm_key, "told", "lost")
+        raise LookupError("a defect")
+
+    with pytest.raises(LookupError, match="a defect"):
+        journal.together(store, leases, lambda lease: lease, write)
+    with store.read() as connection:
+        assert journal.events(connection, "vm-a", 9) == ()
