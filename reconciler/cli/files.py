@@ -60,5 +60,5 @@ def complaint(found: Loaded) -> str:
 
     faulty = len({e.file for e in found.errors})
     told = "\n\n".join(errors.render(e) for e in found.errors)
-    count = f"{len(found.errors)} error{'s' if len(found.errors) != 1 else ''} in {faulty} of {found.files} files"
-    return f"{told}\n\n{count}, {found.vms} VMs read. Nothing was sent anywhere."
+    count = f"{screen.counted(len(found.errors), 'error')} in {faulty} of {screen.counted(found.files, 'file')}"
+    return f"{told}\n\n{count}, {screen.counted(found.vms, 'VM')} read. Nothing was sent anywhere."

@@ -86,6 +86,11 @@ def width() -> int:
     return shutil.get_terminal_size((110, 40)).columns
 
 
+def counted(count: int, noun: str) -> str:
+    """A count for people: `1 file`, `2 files`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def as_json(data: object) -> None:
     """Print data as JSON: sorted as given, UTF-8, two blanks deep."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))

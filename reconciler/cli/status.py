@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.operations import Standing
+    from reconciler.store.journal import Run
 
 
 @click.command("status")
@@ -66,12 +67,18 @@ def _present(row: Standing, now: datetime) -> tuple[str, str, str]:
         ended = f"last test {row.last.state} {screen.ago(row.last.finished_at, now)}" if row.last else "as replicated"
         return ended, "to be started" if row.wanted else "", "plain" if row.wanted else "history"
     if run.state == "holding":
-        until = f"its end at {run.expires_at:%H:%M}" if run.expires_at else "you: `failover end`"
-        return f"running as {run.guest_name}", until, "verified"
+        return f"running as {run.guest_name}", ending(run, now), "verified"
     done = f"{sum(s.state == 'done' for s in row.steps)}/{len(row.steps)} {progress.current(run, row.steps)}"
     if run.state in ("stuck", "paused"):
         return f"! {run.state}", f"you: `failover why {row.vm}`", "broken"
     return done, "the cloud", "running"
+
+
+def ending(run: Run, now: datetime) -> str:
+    """What a running test waits for: its end, or, where its time is up, who ends it."""
+    if run.expires_at is not None and now < run.expires_at:
+        return f"its end at {run.expires_at:%H:%M}"
+    return "a daemon, its time is up" if run.spec.auto_cleanup else f"you: `failover end {run.vm_name}`, its time is up"
 
 
 def _table(shown: screen.Screen, rows: list[tuple[str, str, str, str, str]]) -> None:

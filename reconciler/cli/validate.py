@@ -31,7 +31,8 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], explain: bool, form: 
         raise screen.Complaint(files.complaint(found))
     if explain:
         _explain(shown, found.specs)
-    shown.text(f"{found.vms} VMs in {found.files} files, no errors. Nothing was sent anywhere.", "verified")
+    read = f"{screen.counted(found.vms, 'VM')} in {screen.counted(found.files, 'file')}"
+    shown.text(f"{read}, no errors. Nothing was sent anywhere.", "verified")
     return screen.DONE
 
 

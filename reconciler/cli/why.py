@@ -49,8 +49,8 @@ def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
         shown.text(f"  ! {run.reason}", "broken")
         shown.text(f"  ways out failover end {row.vm}     take everything back (safe to repeat)")
         shown.text("           failover apply SPEC       approve what is left to do, after a look at `failover plan SPEC`")
-    elif run.expires_at is not None and run.state == "holding":
-        shown.text(f"  next     taken back at {run.expires_at:%H:%M:%S} UTC, {screen.left(run.expires_at, now)}")
+    elif run.state == "holding":
+        shown.text(f"  waits    for {status.ending(run, now)}")
 
 
 def _step(shown: screen.Screen, step) -> None:  # type: ignore[no-untyped-def]
