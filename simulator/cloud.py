@@ -15,10 +15,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from simulator import commands, faults, housekeeping, settings, views, wire
+from simulator import commands, faults, happenings, housekeeping, settings, views, wire
 from simulator.clock import Clock
 from simulator.jobs import Effect, Jobs, Phase, Work
-from simulator.model import Account, Entity, Event, Job, Network, Plain, Snapshot, Vm, VmSnapshot, Volume
+from simulator.model import (
+    Account,
+    Entity,
+    Event,
+    Job,
+    Network,
+    Plain,
+    PublicAddress,
+    Rule,
+    Snapshot,
+    Vm,
+    VmSnapshot,
+    Volume,
+)
 from simulator.refusals import Refused, refuse
 from simulator.registry import COMMANDS, Command, parameters
 from simulator.settings import numbers, wording_of
@@ -67,7 +80,7 @@ class Cloud:
         self.settings = {**_defaults(release), **(settings or {})}
         self.in_force = dict(self.settings)
         self.durations = _durations(durations)
-        self.jobs = Jobs(slots)
+        self.jobs = Jobs(slots, lambda job, ended: happenings.heard(self, job, ended))
         self.accounts: dict[str, Account] = {}
         self.vms: dict[str, Vm] = {}
         self.system_vms: dict[str, Vm] = {}
@@ -77,7 +90,8 @@ class Cloud:
         self.networks: dict[str, Network] = {}
         self.plain: dict[str, dict[str, Plain]] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {}
-        self.addresses: dict[str, Plain] = {}
+        self.addresses: dict[str, PublicAddress] = {}
+        self.rules: dict[str, Rule] = {}
         self.events: list[Event] = []
         self.faults = faults.Faults(self)
         self.calls: Counter[str] = Counter()
@@ -164,7 +178,19 @@ class Cloud:
         wire.resolve(call, declared, self.find, known.reads, self.may_act_on)
         if known.asynchronous and not known.creates:
             self._check_custom_job(call)
-        return known.handler(self, call)
+        if known.asynchronous or known.reads:
+            return known.handler(self, call)
+        return self._at_once(known, call)
+
+    def _at_once(self, known: Command, call: Call) -> Mapping[str, Any]:
+        """A command that changes something without a job; what came of it is written down."""
+        done = False
+        try:
+            content = known.handler(self, call)
+            done = True
+        finally:
+            happenings.at_once(self, call, done)
+        return content
 
     def _throttle(self, account: Account) -> None:
         """CS-WIR-13: so many calls an interval and account, root administrators exempt."""
@@ -219,6 +245,7 @@ class Cloud:
         else:
             seconds = self.durations.get(call.command, settings.DEFAULT_SECONDS)
             work = Work(job, seconds, finish, begin, queue, tuple(phases), lambda: self.faults.host_seconds(host))
+        happenings.scheduled(self, call, job, entity)
         self.jobs.submit(self.faults.shaped(call, work), now)
         expiry = timedelta(minutes=float(self.in_force["job.expire.minutes"]))
         self.jobs.at(now + expiry, lambda _: self.jobs.purge(job.id))
@@ -242,10 +269,11 @@ class Cloud:
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
-    def new_id(self) -> str:
-        """The next id: the same for the same seed and the same calls before it."""
-        self._numbers["id"] += 1
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"simulator/{self.seed}/{self._numbers['id']}"))
+    def new_id(self, kind: str = "id") -> str:
+        """The next id: the same for the same seed and the same calls before it. Another `kind` is a row of ids of its own."""
+        self._numbers[kind] += 1
+        where = f"simulator/{self.seed}" if kind == "id" else f"simulator/{self.seed}/{kind}"
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{where}/{self._numbers[kind]}"))
 
     def number(self, kind: str) -> int:
         """The next internal number of that kind of row."""
@@ -261,6 +289,7 @@ class Cloud:
             "VMSnapshot": self.vm_snapshots,
             "Network": self.networks,
             "IpAddress": self.addresses,
+            "FirewallRule": self.rules,
         }
         return tables.get(kind) or self.plain.get(kind, {})
 
@@ -328,17 +357,6 @@ class Cloud:
             return True
         owner = self.accounts.get(entity.account)
         return account.role == "domainadmin" and owner is not None and owner.domain_id == account.domain_id
-
-    def note(
-        self, account: Account, kind: str, state: str, text: str, entity: Entity | None = None, level: str = "INFO"
-    ) -> None:
-        """Write an event."""
-        entity_id = entity.id if entity else None
-        self.events.append(
-            Event(
-                self.new_id(), self.number("Event"), account.name, self.now(), False, {}, kind, state, text, level, entity_id
-            )
-        )
 
     # --- content ------------------------------------------------------------------------------------------------------
 

@@ -58,9 +58,10 @@ Step = Callable[[datetime], None]
 
 
 class Jobs:
-    """All jobs of the server, and the work that is under way."""
+    """All jobs of the server, and the work that is under way. `heard` is told when a job begins and (True) when it has ended."""
 
-    def __init__(self, slots: int | None = None) -> None:
+    def __init__(self, slots: int | None = None, heard: Callable[[Job, bool], None] | None = None) -> None:
+        self._heard = heard or _nobody
         self.rows: dict[str, Job] = {}
         self.slots = slots
         self.moment: datetime | None = None
@@ -157,6 +158,7 @@ class Jobs:
             work.holds_queue = True
         work.began = now
         if work.seconds <= 0 and work.begin is None and not work.phases:
+            self._heard(work.job, False)
             self.at(now, lambda moment: self._end(work, moment), work)
             return
         self.at(max(now, work.submitted + self._latency(work)), lambda moment: self._begin(work, moment), work)
@@ -169,6 +171,7 @@ class Jobs:
 
     def _begin(self, work: Work, moment: datetime) -> None:
         work.has_begun = True
+        self._heard(work.job, False)
         if work.begin is not None:
             try:
                 work.begin()
@@ -204,6 +207,7 @@ class Jobs:
         status, code, result = _outcome(work.finish)
         if not ended and not job.lost:
             job.status, job.code, job.result = status, code, result
+            self._heard(job, True)
             self.close(job, moment)
         self._take_up(moment)
 
@@ -231,6 +235,10 @@ def _outcome(finish: Effect) -> tuple[int, int, dict[str, Any] | None]:
         return 2, fault.code, {"errorcode": fault.code, "errortext": fault.text}
     except Lost as lost:
         return 2, lost.code, None
+
+
+def _nobody(job: Job, ended: bool) -> None:
+    """Nobody listens."""
 
 
 def _raiser(fault: Refused | Lost) -> Effect:

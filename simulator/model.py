@@ -221,6 +221,46 @@ class Network(Entity):
 
 
 @dataclass
+class PublicAddress(Entity):
+    """A public IPv4 address that an account holds for a network; with static NAT it leads to a VM's address there."""
+
+    ip: str = ""
+    zone: str = ""
+    network: str = ""
+    source_nat: bool = False
+    vm: str | None = None
+    vm_ip: str | None = None
+    state: str = "Allocated"
+
+
+@dataclass
+class Rule(Entity):
+    """A rule around a network. `purpose` is egress, firewall, forwarding or static; ports are None where all are meant.
+
+    `related` is the rule that had this one made with it and takes it along.
+    """
+
+    purpose: str = "firewall"
+    network: str = ""
+    address: str | None = None
+    protocol: str = "tcp"
+    ports: tuple[int, int] | None = None
+    private: tuple[int, int] | None = None
+    icmp: tuple[int, int] | None = None
+    cidrs: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    vm: str | None = None
+    vm_ip: str | None = None
+    related: str | None = None
+
+    @property
+    def told(self) -> str:
+        """The rule as texts of the server name it."""
+        kinds = {"forwarding": "PortForwarding", "static": "StaticNat"}
+        return f'FirewallRule {{"id":{self.n},"networkId":null,"purpose":"{kinds.get(self.purpose, "Firewall")}","state":"Active","uuid":"{self.id}"}}'
+
+
+@dataclass
 class Plain(Entity):
     """A row that is only listed: zones, offerings, templates, pools. `fields` are its extra columns."""
 
@@ -230,20 +270,23 @@ class Plain(Entity):
 
 @dataclass
 class Event(Entity):
-    """Something that was written down: of which `kind`, in which `state`, about which row."""
+    """Something that was written down: of which `kind`, in which `state`, by which `user`, about which row, after which event."""
 
     kind: str = ""
     state: str = "Completed"
     text: str = ""
     level: str = "INFO"
     entity: str | None = None
+    user: str = ""
+    parent: str | None = None
 
 
 @dataclass
 class Job:
     """An asynchronous job. `status` is 0 pending, 1 succeeded, 2 failed; `result` None means there is none to show.
 
-    One that is `lost` was ended by the server's next start, and still shows on which server it ran.
+    One that is `lost` was ended by the server's next start, and still shows on which server it ran. `event`
+    is what was written down when it was taken, `doing` are the words for what it does.
     """
 
     id: str
@@ -259,3 +302,5 @@ class Job:
     result: dict[str, Any] | None = None
     completed: datetime | None = None
     lost: bool = False
+    event: Event | None = None
+    doing: str = ""

@@ -401,18 +401,26 @@ def job(cloud: Cloud, row: Job) -> Row:
 
 
 def event(cloud: Cloud, row: Event) -> Row:
-    """Something that happened."""
+    """Something that happened; the object is told while it is there."""
+    kinds: tuple[tuple[str, Mapping[str, Any]], ...] = (
+        ("VirtualMachine", cloud.vms),
+        ("Volume", cloud.volumes),
+        ("Snapshot", cloud.snapshots),
+    )
+    kind, about = next(((k, rows[row.entity]) for k, rows in kinds if row.entity and row.entity in rows), (None, None))
     return {
         "id": row.id,
-        "username": row.account,
+        "username": row.user,
         "type": row.kind,
         "level": row.level,
         "description": row.text,
         **owner(cloud, row),
         "resourceid": row.entity,
-        "resourcetype": None,
+        "resourcetype": kind,
+        "resourcename": about.name if about is not None else None,
         "created": stamp(row.created),
         "state": row.state,
+        "parentid": row.parent,
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator.commands import common
+from simulator.happenings import TOLD as TOLD_OF
 from simulator.model import GIB, Account, Plain
 from simulator.registry import ADMIN, READERS, command
 from simulator.views import vm as vm_view
@@ -172,12 +173,6 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listVpnGateways", "vpngateway", READERS),
     ("listCapacity", "capacity", ADMIN),
 )
-_EVENTS = """
-    VM.CREATE VM.DESTROY VM.START VM.STOP VM.REBOOT VM.UPDATE VM.EXPUNGE VM.RECOVER VM.UPGRADE NIC.CREATE NIC.DELETE NIC.UPDATE
-    VOLUME.CREATE VOLUME.DELETE VOLUME.DESTROY VOLUME.RECOVER VOLUME.ATTACH VOLUME.DETACH VOLUME.RESIZE VOLUME.MIGRATE
-    SNAPSHOT.CREATE SNAPSHOT.DELETE SNAPSHOT.REVERT VMSNAPSHOT.CREATE VMSNAPSHOT.DELETE VMSNAPSHOT.REVERTTO
-    CREATE_TAGS DELETE_TAGS
-""".split()
 _SYSTEMS = (
     "CentOS 7",
     "Debian GNU/Linux 11 (64-bit)",
@@ -200,7 +195,7 @@ def _id(kind: str, number: int) -> str:
 
 
 USUAL: Mapping[str, Sequence[Row]] = {
-    "listEventTypes": [{"name": name} for name in _EVENTS],
+    "listEventTypes": [{"name": name} for name in dict.fromkeys(told.kind for told in TOLD_OF.values())],
     "listHypervisors": [{"name": "KVM"}],
     "listHypervisorCapabilities": [
         {

@@ -52,6 +52,23 @@ LISTS = {
     "hosts": ("listHosts-admin", "host"),
     "clusters": ("listClusters-admin", "cluster"),
     "pods": ("listPods-admin", "pod"),
+    "management_servers": ("listManagementServers-admin", "managementserver"),
+}
+# Lists that only tell: the simulated cloud does nothing with their rows.
+TOLD = {
+    "listAlerts": "alert",
+    "listCapacity": "capacity",
+    "listEventTypes": "eventtype",
+    "listHypervisorCapabilities": "hypervisorCapabilities",
+    "listHypervisors": "hypervisor",
+    "listImageStores": "imagestore",
+    "listNetworkACLLists": "networkacllist",
+    "listNetworkOfferings": "networkoffering",
+    "listOsCategories": "oscategory",
+    "listPhysicalNetworks": "physicalnetwork",
+    "listRoles": "role",
+    "listSystemVms": "systemvm",
+    "listVlanIpRanges": "vlaniprange",
 }
 
 
@@ -135,6 +152,9 @@ def common(hypervisor: str) -> dict[str, Any]:
     world["networks"] = [
         {**row, "zone": row["zoneid"]} for row in listed("listNetworks-admin", "network") if row["account"] != "admin"
     ]
+    world["lists"] = {name: listed(f"{name}-admin", key) for name, key in TOLD.items()}
+    world["lists"]["listOsTypes"] = answers("01-protocol")["listOsTypes-first"]["ostype"]
+    world["lists"]["listDbMetrics"] = [answers(CATALOGUE)["listDbMetrics-admin"]["dbMetrics"]]
     return world | {"hypervisor": hypervisor, "release": "4.22.1.0"}
 
 
