@@ -16,6 +16,7 @@ import yaml
 
 from simulator.clock import Clock
 from simulator.cloud import Cloud
+from simulator.commands import addresses
 from simulator.model import GIB, Account, Network, Nic, Plain, Snapshot, Vm, VmSnapshot, Volume
 
 BIRTH = datetime(2025, 1, 1, tzinfo=UTC)
@@ -166,6 +167,8 @@ def _add_network(cloud: Cloud, row: Mapping[str, Any]) -> None:
     if network.state == "Implemented":
         network.vlan = int(row.get("vlan") or 100 + network.n)
     cloud.networks[network.id] = network
+    if network.state == "Implemented":
+        addresses.implement(cloud, network)
 
 
 def _created(row: Mapping[str, Any], number: int = 0) -> datetime:

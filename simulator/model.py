@@ -56,7 +56,7 @@ class Entity:
 
 @dataclass
 class Nic:
-    """A network card of a VM."""
+    """A network card of a VM. `further` are its secondary addresses by their own ids."""
 
     id: str
     n: int
@@ -67,6 +67,7 @@ class Nic:
     device: int
     removed: bool = False
     vlan: bool = False
+    further: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

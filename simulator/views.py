@@ -83,7 +83,7 @@ def nic(cloud: Cloud, card: Nic) -> Row:
         "type": network.kind,
         "isdefault": card.is_default,
         "macaddress": card.mac,
-        "secondaryip": [],
+        "secondaryip": [{"id": i, "ipaddress": ip} for i, ip in card.further.items()],
         "extradhcpoption": [],
         "deviceid": str(card.device),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.commands import (
     accounts,
+    addresses,
     catalogue,
     configuration,
     events,
@@ -11,6 +12,7 @@ from simulator.commands import (
     jobs,
     nics,
     reshaping,
+    rules,
     snapshots,
     tags,
     vm_snapshots,
@@ -22,6 +24,7 @@ from simulator.commands import (
 __all__ = [
     "ELSEWHERE",
     "accounts",
+    "addresses",
     "catalogue",
     "configuration",
     "events",
@@ -29,6 +32,7 @@ __all__ = [
     "jobs",
     "nics",
     "reshaping",
+    "rules",
     "snapshots",
     "tags",
     "vm_snapshots",

@@ -215,6 +215,7 @@ def used(cloud: Cloud, account: Account) -> dict[str, int]:
         "primary_storage": sum(v.size for v in volumes),
         "snapshot": len(snapshots),
         "secondary_storage": sum(s.size for s in snapshots),
+        "public_ip": sum(a.account == account.name and not a.removed for a in cloud.addresses.values()),
         "network": sum(n.account == account.name and not n.removed for n in cloud.networks.values()),
     }
 

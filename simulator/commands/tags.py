@@ -20,6 +20,9 @@ KINDS = {
     "snapshot": "Snapshot",
     "vmsnapshot": "VMSnapshot",
     "network": "Network",
+    "publicipaddress": "IpAddress",
+    "template": "Template",
+    "iso": "Template",
 }
 SHOWN = {
     "VirtualMachine": "UserVm",
@@ -27,6 +30,8 @@ SHOWN = {
     "Snapshot": "Snapshot",
     "VMSnapshot": "VMSnapshot",
     "Network": "Network",
+    "IpAddress": "PublicIpAddress",
+    "Template": "Template",
 }
 WITHOUT_TAGS = ("zone", "serviceoffering", "diskoffering", "nic")
 LONGEST = 255

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.clock import stamp
-from simulator.commands import common, deploying, vm_snapshots
+from simulator.commands import addresses, common, deploying, vm_snapshots
 from simulator.model import Plain, Vm
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
@@ -179,18 +179,11 @@ def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
             common.place(cloud, disk)
         disk.counted = True
     for card in vm.nics:
-        _implement(cloud, card.network)
+        addresses.implement(cloud, cloud.networks[card.network])
         card.vlan = True
     vm.host = vm.last_host = next(h.id for h in _candidates(cloud, vm))
     vm.state, vm.updated, vm.running_since, vm.written_until = "Running", now, now, now
     cloud.write(vm, f"boot {vm.id} {stamp(now)}")
-
-
-def _implement(cloud: Cloud, network_id: str) -> None:
-    """A network comes to life with its first guest."""
-    network = cloud.networks[network_id]
-    network.state = "Implemented" if network.state == "Allocated" else network.state
-    network.vlan = network.vlan or 100 + network.n
 
 
 # --- stop, reboot -----------------------------------------------------------------------------------------------------
@@ -346,6 +339,7 @@ def expunged(cloud: Cloud, vm: Vm) -> None:
         disk.removed, disk.state = True, "Expunged"
     for card in vm.nics:
         card.removed = True
+    addresses.forget_vm(cloud, vm)
     vm.removed, vm.state = True, "Expunging"
 
 
