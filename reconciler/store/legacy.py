@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -162,13 +163,18 @@ class Legacy:
             "started_at": run.created_at.replace(tzinfo=None),
             "completed_at": now.replace(tzinfo=None) if ended else None,
             "updated_at": now.replace(tzinfo=None),
-            "ossea_snapshot_id": _first_snapshot(connection, run),
         }
         values = {k: v for k, v in values.items() if k in table.c}
-        shown = table.update().where(table.c.job_id == sa.bindparam("of"))
-        if connection.execute(shown, {"of": run.id, **values}).rowcount == 0:
+        if connection.execute(self._shown, {"of": run.id, **values}).rowcount == 0:
             row = {**self._face(connection, run), "created_at": run.created_at.replace(tzinfo=None), **values}
             connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
+
+    @cached_property
+    def _shown(self) -> sa.Update:
+        """The row of a run; its snapshot is that of the first disk: all of them are in our own table."""
+        table = self.tables["failover_jobs"]
+        update = table.update().where(table.c.job_id == sa.bindparam("of"))
+        return update.values(ossea_snapshot_id=_first_snapshot()) if "ossea_snapshot_id" in table.c else update
 
     def _face(self, connection: sa.Connection, run: Run) -> dict[str, Any]:
         """What stays the same as long as the run is shown."""
@@ -224,19 +230,12 @@ def _own_runs(connection: sa.Connection) -> frozenset[str]:
     return frozenset(connection.execute(sa.select(tables.runs.c.id)).scalars())
 
 
-def _first_snapshot(connection: sa.Connection, run: Run) -> str | None:
-    """The snapshot of the first disk; the column holds one, and all of them are in our own table."""
-    return connection.execute(_FIRST_SNAPSHOT, {"of": run.id}).scalar()
-
-
-def _first_snapshot_query() -> sa.Select[Any]:
+def _first_snapshot() -> sa.ScalarSelect[Any]:
     point, place = tables.points.c, tables.placements.c
     joined = tables.points.join(tables.placements, (point.run_id == place.run_id) & (point.volume_id == place.volume_id))
     chosen = (point.run_id == sa.bindparam("of")) & point.snapshot_id.is_not(None)
-    return sa.select(point.snapshot_id).select_from(joined).where(chosen).order_by(place.position).limit(1)
-
-
-_FIRST_SNAPSHOT = _first_snapshot_query()
+    query = sa.select(point.snapshot_id).select_from(joined).where(chosen).order_by(place.position).limit(1)
+    return query.scalar_subquery()
 
 
 def _networks(connection: sa.Connection, run: Run) -> dict[str, Any]:
