@@ -1,34 +1,42 @@
-"""The plan that README.md shows, as a terminal of 80 columns shows it. `python -m tests.docs.screens` renews it there."""
+"""The screens in README.md, the tutorial and the howtos. `python -m tests.docs.screens` renews all of them.
+
+A page of `NEEDS_MARIADB` is left as it is where MariaDB is not installed.
+"""
 
 from __future__ import annotations
 
-import re
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.docs import pages, trying
+from tests import mariadb
+from tests.docs import pages, playing, trying
+from tests.docs.playing import Exchange
 
-README = pages.ROOT / "README.md"
-COMMAND = "failover plan specs/pgwintestbios.yaml"
-SHOWN = re.compile(rf"(^\$ {re.escape(COMMAND)}\n).*?(^```$)", re.MULTILINE | re.DOTALL)
-
-
-def plan() -> str:
-    """What the command prints for the example world."""
-    with tempfile.TemporaryDirectory() as folder, trying.trial(Path(folder)) as url:
-        trying.failover("init", "--endpoint", url)
-        return trying.failover(*pages.words(COMMAND)[1:]).text
+DOCS = pages.ROOT / "docs"
+PAGES = (playing.README, DOCS / "tutorial.md", *sorted((DOCS / "howto").glob("*.md")))
+NEEDS_MARIADB = (DOCS / "howto" / "mariadb.md",)
 
 
-def renewed(readme: str, screen: str) -> str:
-    """The README with this screen in its place. Raises LookupError where there is no place for it."""
-    done, count = SHOWN.subn(lambda found: f"{found[1]}{screen.rstrip()}\n{found[2]}", readme)
-    if count != 1:
-        raise LookupError(f"README.md needs one block that begins with `$ {COMMAND}`")
-    return done
+def played(page: Path, server: mariadb.Server | None = None) -> list[Exchange]:
+    """Every command of a page with what it printed, done in a fresh folder."""
+    with tempfile.TemporaryDirectory(prefix="failover-page-") as folder, trying.trial(Path(folder), server) as trial:
+        return list(playing.play(page, trial))
+
+
+def renew(page: Path) -> str:
+    """Write what is printed now into a page; says what was done."""
+    with contextlib.ExitStack() as stack:
+        server = None
+        if page in NEEDS_MARIADB:
+            if not all(map(mariadb.program, mariadb.PROGRAMS)):
+                return f"{pages.name(page)} is left as it is. {mariadb.MISSING}"
+            server = stack.enter_context(mariadb.serving())
+        page.write_text(playing.renewed(page, played(page, server)), encoding="utf-8")
+    return f"{pages.name(page)} shows what is printed now"
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(pages.text(README), plan()), encoding="utf-8")
-    sys.stdout.write("README.md shows the plan as it is now\n")
+    for one in PAGES:
+        sys.stdout.write(f"{renew(one)}\n")

@@ -17,7 +17,7 @@ REFERENCE = pages.ROOT / "docs" / "reference" / "commands.md"
 SECTIONS = pages.sections(REFERENCE)
 OPTION = re.compile(r"`(-{1,2}[a-z][a-z-]*)")
 # Programs that are not ours, as far as the documentation needs them.
-OTHERS = {"apt-get", "cd", "git", "kill", "mariadb", "export", "curl", "ls", ".", ".ci/run"}
+OTHERS = {".", ".ci/run", "cat", "cd", "cp", "export", "git", "ls", "mkdir", "towncrier", "unset"}
 CONSOLES = [block for page in pages.PAGES for block in pages.blocks(page, "console")]
 COMMANDS = [(block.where, command) for block in CONSOLES for command, _ in block.exchanges]
 
