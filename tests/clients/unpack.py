@@ -25,4 +25,6 @@ def unpack(wheels: Path, target: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if unpack(Path(sys.argv[1]), Path(sys.argv[2])) else "the wheel of ansible holds no collection for CloudStack")
+    sys.exit(
+        0 if unpack(Path(sys.argv[1]), Path(sys.argv[2])) else "the wheel of ansible lacks the collection for CloudStack"
+    )
