@@ -226,11 +226,12 @@ class Cloud:
         queue: str | None = None,
         instance: tuple[str | None, str | None] = (None, None),
         entity: str | None = None,
+        joins: str | None = None,
     ) -> dict[str, Any]:
         """Turn a call into a job. `check` is what the job thread looks at first, before it waits for its turn.
 
         `host` names what a host has to do for it: its faults make the work slower. `phases` come between `begin` and
-        `finish`, each a host's work with what is done when it is over.
+        `finish`, each a host's work with what is done when it is over. `joins` names work that two calls do together.
         """
         if entity is not None:
             self._check_custom_job(call)
@@ -245,6 +246,7 @@ class Cloud:
         else:
             seconds = self.durations.get(call.command, settings.DEFAULT_SECONDS)
             work = Work(job, seconds, finish, begin, queue, tuple(phases), lambda: self.faults.host_seconds(host))
+            work.joins = joins
         happenings.scheduled(self, call, job, entity)
         self.jobs.submit(self.faults.shaped(call, work), now)
         expiry = timedelta(minutes=float(self.in_force["job.expire.minutes"]))

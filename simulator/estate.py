@@ -227,7 +227,9 @@ def _add_volume(cloud: Cloud, row: Mapping[str, Any]) -> None:
         if row["vm"] not in cloud.vms:
             raise BadEstate(f"volume {volume.name} hangs on unknown VM {row['vm']}")
         cloud.hang(volume, cloud.vms[row["vm"]], int(row["device"]))
-        volume.attached, volume.counted = BIRTH, volume.state != "Allocated"
+        when = row.get("attached", BIRTH.isoformat())
+        volume.attached = datetime.fromisoformat(when) if when else None
+        volume.counted = volume.state != "Allocated"
 
 
 def _add_snapshot(cloud: Cloud, row: Mapping[str, Any]) -> None:

@@ -304,11 +304,11 @@ def _shifted(call: Call, answered: Mapping[str, Any], again: Callable[[], Mappin
 
 
 def _slow(cloud: Cloud, fault: Fault, work: Work) -> None:
-    work.seconds += fault.seconds
+    work.extra += fault.seconds
 
 
 def _hangs(cloud: Cloud, fault: Fault, work: Work) -> None:
-    work.seconds = ALWAYS
+    work.extra = ALWAYS
 
 
 def _fails(cloud: Cloud, fault: Fault, work: Work) -> None:

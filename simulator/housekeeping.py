@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from simulator import settings
+from simulator import settings, views
 
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
@@ -38,6 +38,8 @@ def restart(cloud: Cloud) -> None:
         job.status, job.code, job.result, job.lost = 2, 530, None, True
         cloud.jobs.close(job, now)
     for vm in cloud.vms.values():
+        if vm.state == "Starting":
+            vm.updated, vm.details[views.FREED] = now, "false"
         vm.state = VM_AFTER.get(vm.state, vm.state)
     for volume in cloud.volumes.values():
         volume.state = VOLUME_AFTER.get(volume.state, volume.state)

@@ -18,6 +18,7 @@ from simulator.model import Job
 from simulator.refusals import Refused
 
 Effect = Callable[[], Mapping[str, Any] | None]
+Outcome = tuple[int, int, dict[str, Any] | None]
 Phase = tuple[Callable[[], float], Callable[[], None]]
 DISPATCH, HEARTBEAT = timedelta(milliseconds=100), timedelta(milliseconds=900)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,8 +36,10 @@ class Lost(Exception):
 class Work:
     """What a job does: an optional beginning (transitional state), then its effect when the time is over.
 
-    `phases` come first: each takes so many seconds and then has an effect of its own; one that fails fails the job.
-    `slower` are the seconds that the host adds, asked when the work begins. After `cancel_after` seconds the job is closed as
+    `phases` come first: each takes so many seconds and then has an effect of its own; one that fails fails the job. `due` is
+    when the phase at hand is over. Work that `joins` under a name for which other work is there already does nothing of its
+    own: it ends with that work, alike (CS-JOB-15).
+    `slower` are the seconds that the host adds, asked when the work begins, `extra` what a fault adds. After `cancel_after` seconds the job is closed as
     blocking, while the work goes on (CS-JOB-13).
     """
 
@@ -51,6 +54,10 @@ class Work:
     began: datetime = NEVER
     has_begun: bool = False
     cancel_after: float | None = None
+    extra: float = 0.0
+    due: datetime = NEVER
+    joins: str | None = None
+    followers: list[Work] = field(default_factory=list, compare=False)
     holds_queue: bool = field(default=False, compare=False)
 
 
@@ -73,6 +80,7 @@ class Jobs:
         self._events: list[tuple[datetime, int, Work | None, Step]] = []
         self._busy: dict[str, int] = {}
         self._forgotten: set[str] = set()
+        self._joinable: dict[str, Work] = {}
         self._running = 0
         self._count = 0
 
@@ -101,6 +109,12 @@ class Jobs:
         self.rows[job.id] = self._open[job.id] = job
         if job.instance_id is not None:
             self._by_instance.setdefault(job.instance_id, []).append(job)
+        leader = self._joinable.get(work.joins or "")
+        if leader is not None:
+            leader.followers.append(work)
+            return
+        if work.joins is not None:
+            self._joinable[work.joins] = work
         self._waiting.append(work)
         self._take_up(now)
 
@@ -121,6 +135,7 @@ class Jobs:
         heapq.heapify(self._events)
         self._busy, self._running = {}, 0
         self._waiting.clear()
+        self._joinable.clear()
         return dropped
 
     def purge(self, job_id: str) -> None:
@@ -157,7 +172,7 @@ class Jobs:
             self._busy[work.queue] = self._busy.get(work.queue, 0) + 1
             work.holds_queue = True
         work.began = now
-        if work.seconds <= 0 and work.begin is None and not work.phases:
+        if work.seconds + work.extra <= 0 and work.begin is None and not work.phases:
             self._heard(work.job, False)
             self.at(now, lambda moment: self._end(work, moment), work)
             return
@@ -176,15 +191,16 @@ class Jobs:
             try:
                 work.begin()
             except (Refused, Lost) as fault:
-                work.finish, work.phases, work.seconds, work.slower = _raiser(fault), (), 0.0, None
+                work.finish, work.phases, work.seconds, work.slower, work.extra = _raiser(fault), (), 0.0, None, 0.0
         seconds = work.phases[0][0]() if work.phases else work.seconds
-        seconds += work.slower() if work.slower and seconds else 0.0
-        end = work.began + timedelta(seconds=seconds)
+        seconds += work.extra + (work.slower() if work.slower and seconds else 0.0)
+        work.due = work.began + timedelta(seconds=seconds)
         limit = self.threshold if work.cancel_after is None else work.cancel_after
         if (work.queue is not None and seconds > limit) or work.cancel_after is not None:
             self.at(max(moment, work.began + timedelta(seconds=limit)), lambda at: self._cancel(work, at), work)
         step = self._phase if work.phases else self._end
-        self.at(max(moment, end), lambda at: step(work, at), work)
+        soonest = moment + min(DISPATCH, timedelta(seconds=seconds)) if work.phases else moment
+        self.at(max(soonest, work.due), lambda at: step(work, at), work)
 
     def _phase(self, work: Work, moment: datetime) -> None:
         """A phase is over; the next one, or the end, follows."""
@@ -197,19 +213,25 @@ class Jobs:
         if not work.phases:
             self._end(work, moment)
             return
-        after = moment + timedelta(seconds=work.phases[0][0]())
-        self.at(after, lambda at: self._phase(work, at), work)
+        work.due += timedelta(seconds=work.phases[0][0]())
+        self.at(max(moment, work.due), lambda at: self._phase(work, at), work)
 
     def _end(self, work: Work, moment: datetime) -> None:
         self._running -= 1
         self._free(work)
-        job, ended = work.job, work.job.status != 0
-        status, code, result = _outcome(work.finish)
-        if not ended and not job.lost:
-            job.status, job.code, job.result = status, code, result
+        outcome = _outcome(work.finish)
+        if work.joins is not None:
+            self._joinable.pop(work.joins, None)
+        followed = [(one, _outcome(one.finish) if outcome[0] == 1 else outcome) for one in work.followers]
+        for one, told in [(work, outcome), *followed]:
+            self._settle(one.job, told, moment)
+        self._take_up(moment)
+
+    def _settle(self, job: Job, outcome: Outcome, moment: datetime) -> None:
+        if job.status == 0 and not job.lost:
+            job.status, job.code, job.result = outcome
             self._heard(job, True)
             self.close(job, moment)
-        self._take_up(moment)
 
     def _cancel(self, work: Work, moment: datetime) -> None:
         """CS-JOB-13: the job has blocked others for too long; its work goes on."""
@@ -227,7 +249,7 @@ class Jobs:
             work.holds_queue = False
 
 
-def _outcome(finish: Effect) -> tuple[int, int, dict[str, Any] | None]:
+def _outcome(finish: Effect) -> Outcome:
     """What a job's effect comes to: status, code, result."""
     try:
         return 1, 0, dict(finish() or {"success": True})

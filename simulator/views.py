@@ -91,7 +91,7 @@ def nic(cloud: Cloud, card: Nic) -> Row:
 
 def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: Collection[str] = EVERYTHING) -> Row:
     """A VM. `job` is the job whose result this is, `wanted` are the groups of keys asked for."""
-    cards = [nic(cloud, n) for n in row.nics if not n.removed] if "nics" in wanted else []
+    cards = [nic(cloud, n) for n in _cards(cloud, row, wanted)]
     owned = cloud.accounts.get(row.account)
     template = cloud.plain.get("Template", {}).get(row.template or "")
     kind = template.fields if template else {}
@@ -134,6 +134,22 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: C
     }
 
 
+def _cards(cloud: Cloud, row: Vm, wanted: Collection[str]) -> list[Nic]:
+    """The cards that are shown. The real server reads a VM as a join: each combination of card, disk and tag is a row of it.
+
+    Only for the first row it looks at what was asked for, so that others bring their cards along.
+    """
+    cards = [card for card in row.nics if not card.removed]
+    if "nics" in wanted:
+        return cards
+    return cards if _joined(cloud, row) > 1 else cards[1:]
+
+
+def _joined(cloud: Cloud, row: Vm) -> int:
+    """How many combinations of disk and tag there are."""
+    return max(1, len(row.tags)) * max(1, len(cloud.attached(row)))
+
+
 def _host(cloud: Cloud, row: Vm, viewer: Account) -> Row:
     host = cloud.plain.get("Host", {}).get(row.host or "")
     if host is None:
@@ -158,12 +174,14 @@ def _size(cloud: Cloud, row: Vm, wanted: Collection[str]) -> Row:
 def _disks(cloud: Cloud, row: Vm, wanted: Collection[str]) -> Row:
     disks = cloud.attached(row)
     root = next((d for d in disks if d.device == 0), None)
-    told: Row = {"rootdeviceid": 0, "rootdevicetype": "ROOT"} if root is not None and "volume" in wanted else {}
+    rows = (cloud.volumes[i] for i in row.disks)  # a root that a failed deployment threw away still counts
+    rooted = any(disk.vm == row.id and disk.device == 0 for disk in rows)
+    told: Row = {"rootdeviceid": 0, "rootdevicetype": "ROOT"} if rooted and "volume" in wanted else {}
     if root is not None and root.pool is not None:
         pool = cloud.plain.get("StoragePool", {}).get(root.pool)
         told["pooltype"] = pool.fields.get("type", "NetworkFilesystem") if pool else None
     offered = next((d.offering for d in disks if d.offering in cloud.plain.get("DiskOffering", {})), None)
-    if offered is not None and "diskoff" in wanted:
+    if offered is not None and ("diskoff" in wanted or _joined(cloud, row) > 1):
         told |= {"diskofferingid": offered, "diskofferingname": plain_name(cloud, "DiskOffering", offered)}
     return told
 

@@ -187,7 +187,7 @@ def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool, ma
         if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
             raise Refused(431, f"Received value containing illegal ASCII non-printable characters for parameter {key}", API)
     for param in declared:
-        text = call.raw.get(param.name)
+        text = _map_given(call, param.name) if param.kind == "map" else call.raw.get(param.name)
         if text is None:
             if param.required:
                 raise Refused(
@@ -195,6 +195,11 @@ def resolve(call: Call, declared: Sequence[Param], find: Find, reading: bool, ma
                 )
             continue
         call.values[param.name] = _value(call, param, text, find, reading, may_act)
+
+
+def _map_given(call: Call, name: str) -> str | None:
+    """Whether any entry of a map was given: maps come as `tags[0].key=..`."""
+    return "" if any(key.startswith(f"{name}[") for key in call.raw) else None
 
 
 def _value(call: Call, param: Param, text: str, find: Find, reading: bool, may_act: Allowed) -> Any:

@@ -166,6 +166,8 @@ def templates(cloud: Cloud, call: Call) -> dict[str, Any]:
     chosen = TEMPLATE_FILTERS[wanted]
     rows = [row for row in cloud.rows_of("Template") if chosen(row, call.account.name)]
     rows = [row for row in rows if wanted == "all" or row.fields.get("templatetype") != "SYSTEM"]
+    there = {host.fields.get("hypervisor", cloud.hypervisor) for host in common.hosts(cloud)}
+    rows = [row for row in rows if row.fields.get("hypervisor", cloud.hypervisor) in there]
     rows = [row for row in rows if call["ids"] is None or row.id in call["ids"]]
     rows = [row for row in rows if infrastructure.matches(call, row, ("zoneid", "hypervisor"))]
     return page(call, "template", [_template(row, call) for row in rows])

@@ -53,7 +53,7 @@ def chosen(cloud: Cloud, call: Call, rows: Iterable[E], kind: str) -> list[E]:
     """The rows that the caller sees and that `id`, `ids`, `tags` and `zoneid` let through, in order of creation."""
     if call.has("id") and call.has("ids"):
         raise refuse("CS-WIR-25")
-    sees = _visible(cloud, call)
+    sees = visible(cloud, call)
     found: Iterable[E] = (r for r in rows if not r.removed and sees(r))
     if call.has("id"):
         found = (r for r in found if r.id == call["id"].id)
@@ -65,7 +65,7 @@ def chosen(cloud: Cloud, call: Call, rows: Iterable[E], kind: str) -> list[E]:
     return _tagged(call, list(found))
 
 
-def _visible(cloud: Cloud, call: Call) -> Callable[[Entity], bool]:
+def visible(cloud: Cloud, call: Call) -> Callable[[Entity], bool]:
     """Who sees what: the own rows; with `listall` or an id all that one may act on; those of a named account."""
     viewer: Account = call.account
     if "projectid" in call.raw and not call["listall"]:  # CS-WIR-24

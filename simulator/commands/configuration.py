@@ -126,13 +126,13 @@ def management_servers(cloud: Cloud, call: Call) -> dict[str, Any]:
     row = {
         "id": own.id,
         "name": own.name,
-        "state": _state(cloud),
         "version": cloud.release,
         "agents": agents,
         "lastagents": agents,
         "agentscount": len(agents),
-        "pendingjobscount": _pending(cloud),
         **own.fields,
+        "pendingjobscount": _pending(cloud),
+        "state": _state(cloud),
     }
     return page(call, "managementserver", [row] if call["name"] in (None, row["name"]) else [])
 

@@ -332,7 +332,6 @@ def _add_cards(cloud: Cloud, call: Call, vm: Vm, networks: Asked) -> None:
             vm.nics.append(card(cloud, network, index, asked.get("ip"), asked.get("mac")))
         except Refused:
             vm.state, vm.updated = "Error", cloud.now()
-            vm.details.pop("deployvm", None)
             raise
 
 

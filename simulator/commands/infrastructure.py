@@ -87,6 +87,7 @@ def clusters(cloud: Cloud, call: Call) -> Row:
     return plain(cloud, call, "Cluster", "cluster", "zoneid", "podid", "allocationstate")
 
 
+KVM_ONLY = ("details", "encryptionsupported", "instanceconversionsupported")
 HOST_FILTERS = ("type", "state", "resourcestate", "hypervisor", "zoneid", "podid", "clusterid")
 
 
@@ -107,7 +108,12 @@ HOST_FILTERS = ("type", "state", "resourcestate", "hypervisor", "zoneid", "podid
 )
 def hosts(cloud: Cloud, call: Call) -> Row:
     """Hosts that run guests, and those of the server's own VMs."""
-    return plain(cloud, call, "Host", "host", *HOST_FILTERS)
+    answer = plain(cloud, call, "Host", "host", *HOST_FILTERS)
+    for row in answer.get("host", ()):
+        if row.get("hypervisor") != "KVM":
+            for column in KVM_ONLY:
+                row.pop(column, None)
+    return answer
 
 
 @command(

@@ -20,7 +20,8 @@ CARD = Param("nicid", "Nic", required=True)
 
 
 def _shown(cloud: Cloud, vm: Vm, call: Call) -> dict[str, Any]:
-    return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
+    row = views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id), wanted=("nics",))
+    return {"virtualmachine": row}
 
 
 def _check_snapshots(cloud: Cloud, vm: Vm, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simulator.commands import common
 from simulator.model import Entity
 from simulator.refusals import refuse
 from simulator.registry import READERS, command
@@ -59,6 +60,7 @@ def _targets(cloud: Cloud, call: Call) -> list[tuple[str, Entity]]:
     "createTags",
     Param("resourceids", "list", required=True),
     Param("resourcetype", required=True),
+    Param("tags", "map", required=True),
     java=JAVA + "CreateTagsCmd",
     asynchronous=True,
 )
@@ -93,6 +95,7 @@ def _pair(tag: dict[str, str]) -> tuple[str, str]:
     "deleteTags",
     Param("resourceids", "list", required=True),
     Param("resourcetype", required=True),
+    Param("tags", "map"),
     java=JAVA + "DeleteTagsCmd",
     asynchronous=True,
 )
@@ -119,11 +122,12 @@ def _matches(key: str, value: str, wanted: list[dict[str, str]]) -> bool:
 
 @command("listTags", Param("resourceid"), Param("resourcetype"), Param("key"), Param("value"), roles=READERS)
 def list_tags(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """All tags the caller may see."""
+    """All tags the caller may see: those on its own things, with `listall` on all that it may act on."""
     rows = []
+    sees = common.visible(cloud, call)
     for kind, shown in SHOWN.items():
         for entity in cloud.table(kind).values():
-            if not entity.removed and entity.account == call.account.name:
+            if not entity.removed and sees(entity):
                 rows += tag_rows(cloud, entity, shown, whole=True)
     wanted = {n: call[n] for n in ("resourceid", "resourcetype", "key", "value") if call.has(n)}
     kept = [r for r in rows if all(str(r[n]).lower() == v.lower() for n, v in wanted.items())]

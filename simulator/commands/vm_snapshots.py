@@ -189,7 +189,7 @@ def _failed(cloud: Cloud, vm: Vm, row: VmSnapshot) -> None:
 # --- revert -----------------------------------------------------------------------------------------------------------
 
 
-@command("revertToVMSnapshot", ROW, java=JAVA + "RevertToVMSnapshotCmd", asynchronous=True)
+@command("revertToVMSnapshot", ROW, java=JAVA + "RevertToVMSnapshotCmd", asynchronous=True, by_admin=True)
 def revert(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Put a VM's disks (and its memory, if that was kept) back to what they were (CS-VSR-04)."""
     row: VmSnapshot = call["vmsnapshotid"]

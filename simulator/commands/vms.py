@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simulator import views
+from simulator import settings, views
 from simulator.clock import stamp
 from simulator.commands import addresses, common, deploying, vm_snapshots
+from simulator.jobs import Phase
 from simulator.model import Plain, Vm
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 JAVA = "org.apache.cloudstack.api.command.user.vm."
 VM = Param("id", "VirtualMachine", required=True, owned=True)
 GONE = ("Destroyed", "Expunging")
+PREPARED = 0.1  # seconds after which a VM that starts has a host
+TRIES = 2  # once beside the root's pool, once anywhere
 
 
 def shown(cloud: Cloud, vm: Vm, call: Call) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def deploy(cloud: Cloud, call: Call) -> dict[str, Any]:
     def begin() -> None:
         if starts and vm.state == "Stopped":
             _check_first_place(cloud, vm)
-            vm.state = "Starting"
+            vm.state, vm.updated = "Starting", cloud.now()
 
     def finish() -> dict[str, Any]:
         if starts:
@@ -48,8 +51,9 @@ def deploy(cloud: Cloud, call: Call) -> dict[str, Any]:
         call,
         finish,
         begin=begin,
-        host="start" if starts else "",
+        phases=_start_phases(cloud, call, vm) if starts else (),
         queue=vm.id if starts else None,
+        joins=f"start {vm.id}" if starts else None,
         instance=("VirtualMachine", vm.id),
         entity=vm.id,
     )
@@ -62,9 +66,8 @@ def _check_first_place(cloud: Cloud, vm: Vm) -> None:
     told = refuse("CS-STA-05", vm=vm.told())
     vm.state = "Error"
     for disk in cloud.attached(vm):
-        cloud.take_off(disk)
         disk.removed, disk.state = True, "Expunged"
-    _was_tried(cloud, vm)
+    vm.updated = cloud.now()
     raise told
 
 
@@ -91,8 +94,7 @@ def start(cloud: Cloud, call: Call) -> dict[str, Any]:
     def begin() -> None:
         if vm.state == "Stopped":
             _check_place(cloud, call, vm)
-            vm.state = "Starting"
-            _was_tried(cloud, vm)
+            vm.state, vm.updated = "Starting", cloud.now()
 
     def finish() -> dict[str, Any]:
         if vm.state == "Starting":
@@ -101,8 +103,16 @@ def start(cloud: Cloud, call: Call) -> dict[str, Any]:
             raise refuse("CS-STA-02", instance=vm.instance, id=vm.id)
         return shown(cloud, vm, call)
 
+    phases = _start_phases(cloud, call, vm)
     return cloud.submit(
-        call, finish, check=check, begin=begin, host="start", queue=vm.id, instance=("VirtualMachine", vm.id)
+        call,
+        finish,
+        check=check,
+        begin=begin,
+        phases=phases,
+        queue=vm.id,
+        instance=("VirtualMachine", vm.id),
+        joins=f"start {vm.id}",
     )
 
 
@@ -148,7 +158,7 @@ def _no_capacity(cloud: Cloud, call: Call, vm: Vm) -> Refused:
     if not call.account.is_root:
         return refuse("CS-STA-05b", id=vm.id)
     said = vm.told().replace('"Stopped"', '"Starting"')
-    return refuse("CS-STA-05c", id=vm.id, vm=said, n=cloud.in_force["start.retry"])
+    return refuse("CS-STA-05c", id=vm.id, vm=said, n=TRIES)
 
 
 def _candidates(cloud: Cloud, vm: Vm) -> list[Plain]:
@@ -167,21 +177,45 @@ def _was_tried(cloud: Cloud, vm: Vm) -> None:
     vm.details.pop("deployvm", None)
 
 
-def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
-    """The host is told to run the VM; a host that does not leaves it Stopped."""
-    _was_tried(cloud, vm)
-    if cloud.faults.host_fails("start"):
-        vm.state, vm.details[views.FREED] = "Stopped", "false"
-        raise _no_capacity(cloud, call, vm)
-    now = cloud.now()
-    for disk in cloud.attached(vm):
-        if disk.state == "Allocated":  # CS-STA-07
-            common.place(cloud, disk)
-        disk.counted = True
+def _start_phases(cloud: Cloud, call: Call, vm: Vm) -> list[Phase]:
+    """First a host and networks are prepared, which shows in lists, then the host works."""
+    seconds = cloud.durations.get(call.command, settings.DEFAULT_SECONDS)
+    early = min(PREPARED, seconds / 2)
+
+    def prepare() -> None:
+        if vm.state == "Starting":
+            _prepare(cloud, vm)
+
+    return [
+        (lambda: early, prepare),
+        (lambda: seconds - early + cloud.faults.host_seconds("start"), lambda: None),
+    ]
+
+
+def _prepare(cloud: Cloud, vm: Vm) -> None:
+    """The VM gets its host, its cards their networks, and its Allocated disks are made (CS-STA-07)."""
+    vm.host = next(h.id for h in _candidates(cloud, vm))
     for card in vm.nics:
         addresses.implement(cloud, cloud.networks[card.network])
         card.vlan = True
-    vm.host = vm.last_host = next(h.id for h in _candidates(cloud, vm))
+    for disk in cloud.attached(vm):
+        if disk.state == "Allocated":
+            common.place(cloud, disk)
+
+
+def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
+    """The host is told to run the VM; a host that does not leaves it Stopped."""
+    _was_tried(cloud, vm)
+    _prepare(cloud, vm)
+    if cloud.faults.host_fails("start"):
+        vm.state, vm.details[views.FREED], vm.host = "Stopped", "false", None
+        for card in vm.nics:
+            card.vlan = False
+        raise _no_capacity(cloud, call, vm)
+    now = cloud.now()
+    for disk in cloud.attached(vm):
+        disk.counted = True
+    vm.last_host = vm.host
     vm.state, vm.updated, vm.running_since, vm.written_until = "Running", now, now, now
     cloud.write(vm, f"boot {vm.id} {stamp(now)}")
 
@@ -207,7 +241,16 @@ def stop(cloud: Cloud, call: Call) -> dict[str, Any]:
             _stop(cloud, vm, bool(call["forced"]))
         return shown(cloud, vm, call)
 
-    return cloud.submit(call, finish, check=check, begin=begin, host="stop", queue=vm.id, instance=("VirtualMachine", vm.id))
+    return cloud.submit(
+        call,
+        finish,
+        check=check,
+        begin=begin,
+        host="stop",
+        queue=vm.id,
+        instance=("VirtualMachine", vm.id),
+        joins=f"stop {vm.id}",
+    )
 
 
 def _stop(cloud: Cloud, vm: Vm, forced: bool) -> None:

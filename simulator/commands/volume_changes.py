@@ -175,7 +175,10 @@ def list_details(cloud: Cloud, call: Call) -> dict[str, Any]:
     volume = cloud.volumes.get(call["resourceid"] or "")
     seen = volume is not None and not volume.removed and cloud.may_act_on(call.account, volume)
     rows = (
-        [{"resourceid": volume.id, "resourcetype": "Volume", "key": k, "value": v} for k, v in volume.details.items()]
+        [
+            {"resourceid": volume.id, "resourcetype": "Volume", "key": k, "value": v, "fordisplay": True}
+            for k, v in volume.details.items()
+        ]
         if seen and volume
         else []
     )

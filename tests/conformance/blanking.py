@@ -1,7 +1,8 @@
 """Takes out of a text what differs between two installations: ids, internal numbers, generated names, addresses and times.
 
 What is left is the server's own sentence; two texts are the same when their blanked forms are. Limits, sizes and device ids
-stay: they are rules. Texts that a host said are cut off at `HOST_SAID`, since another host says something else.
+stay: they are rules; what an account already has is its own history. What a host said is cut off at
+`HOST_SAID`, since another host says something else.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _BLANKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bcs\w+\.internal\b"), "<domain>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "<address>"),
     (re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
+    (re.compile(r"(Current Account Resource Amount = )(?:\([^)]*\) )?\d+"), r"\1<n>"),
     (re.compile(r"vlan:[\\/]*\d+"), "vlan://<n>"),
 )
 

@@ -1,7 +1,8 @@
 """Which id of the recording is which id of the server under test, learned while both answer.
 
 The one mutable object of a replay. `learn(recorded, answered)` walks two bodies side by side; `translate(value)` rewrites a
-request parameter. Internal numbers are learned the same way, from the names that contain them (`i-3-53-VM`, `ROOT-53`).
+request parameter. Internal numbers are learned the same way, from the names that contain them (`i-3-53-VM`, `ROOT-53`); so are
+the addresses that a network gave.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from tests.conformance.blanking import UUID, blanked
 
+_ADDRESS = re.compile(r"10\.1\.1\.\d{1,3}")
 _NUMBERED = re.compile(r"^(?:i-\d+-|ROOT-)(\d+)(?:-VM)?$")
 NAMING = ("name", "key", "username", "resourcetype", "type", "displayname")
 
@@ -22,11 +24,12 @@ class Identities:
     def __init__(self, known: dict[str, str] | None = None) -> None:
         self._ids: dict[str, str] = dict(known or {})
         self._numbers: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
 
     def copy(self) -> Identities:
         """The same knowledge, to be tried on an answer that may be looked at too early."""
         twin = Identities(self._ids)
-        twin._numbers = dict(self._numbers)
+        twin._numbers, twin._addresses = dict(self._numbers), dict(self._addresses)
         return twin
 
     def __contains__(self, recorded: str) -> bool:
@@ -39,12 +42,16 @@ class Identities:
         """Keeps the first meaning of an id; a later contradiction is a difference, not a lesson."""
         if UUID.fullmatch(recorded) and UUID.fullmatch(answered):
             self._ids.setdefault(recorded, answered)
+        if _ADDRESS.fullmatch(recorded) and _ADDRESS.fullmatch(answered):
+            self._addresses.setdefault(recorded, answered)
         theirs, ours = _NUMBERED.match(recorded), _NUMBERED.match(answered)
         if theirs and ours:
             self._numbers.setdefault(theirs[1], ours[1])
 
     def translate(self, value: str) -> str:
         """A request parameter in the words of the server under test; what is unknown stays as it is."""
+        if value in self._addresses:
+            return self._addresses[value]
         return UUID.sub(lambda found: self._ids.get(found[0], found[0]), value)
 
     def number(self, value: str) -> str:

@@ -37,6 +37,30 @@ def found(scenario: Scenario) -> dict[str, list[Row]]:
     return {kind: list(rows.values()) for kind, rows in left.items() if rows}
 
 
+def idle(scenario: Scenario) -> set[str]:
+    """Networks that had no guest yet: a card of a machine that was never started shows no address of isolation there."""
+    found: dict[str, bool] = {}
+    for exchange in scenario.exchanges:
+        for row in hidden.objects(exchange.body):
+            cards = row.get("nic")
+            if isinstance(cards, list) and row.get("state") == "Stopped" and "lastupdated" not in row:
+                for card in cards:
+                    found.setdefault(card["networkid"], "isolationuri" not in card)
+    return {network for network, is_idle in found.items() if is_idle}
+
+
+def servers(scenario: Scenario) -> list[dict[str, Any]]:
+    """The management server as the recording shows it first, without what the simulated one counts itself."""
+    rows = (row for e in scenario.exchanges for row in _inner(e.body).get("managementserver", ()))
+    return [{key: value for key, value in row.items() if key not in ("state", "pendingjobscount")} for row in rows][:1]
+
+
+def began(scenario: Scenario) -> str:
+    """The earliest moment that any job of the recording tells of."""
+    rows = (row for exchange in scenario.exchanges for row in hidden.objects(exchange.body) if "jobprocstatus" in row)
+    return min((row["created"] for row in rows), default="9999")
+
+
 def _host(volume: Row) -> Row:
     """The machine that a volume hangs on, as far as the volume tells."""
     told = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,12 @@ class Scenario:
 
     @property
     def hypervisor(self) -> str:
-        """The label that the rows of this recording carried."""
-        labelled = self.name.startswith("kvm-") or self.name in KVM_LABELLED
-        return "KVM" if labelled else "Simulator"
+        """The label that the rows of this recording carried: what its machines show, else what its name says."""
+        shown = (found[1] for e in self.exchanges if (found := MACHINE.search(json.dumps(e.body))))
+        return next(shown, "KVM" if self.name.startswith("kvm-") else "Simulator")
 
 
-KVM_LABELLED = {"21-catalogue", "cs-exchanges", "libcloud-exchanges", "ansible-play-exchanges"}
+MACHINE = re.compile(r'"hypervisor": "(KVM|Simulator)"[^{}]*"(?:vmtype|isdynamicallyscalable|nic|ipaddress)"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ is over: the recordings keep the order of events, not their times. What a differ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,7 +69,7 @@ class Replay:
         self._roots = hidden.roots(scenario) | hidden.named(scenario, self._directions.roots)
         self._ids = ids or Identities()
         self._open: set[str] = set()
-        self._entered: set[str] = set()
+        self._entered: Counter[str] = Counter()
 
     def verdicts(self) -> Iterator[Verdict]:
         """One verdict an exchange, in order; nothing is sent before it is asked for."""
@@ -79,9 +80,9 @@ class Replay:
             yield Verdict(exchange, skipped=reason) if reason else Verdict(exchange, tuple(self._replayed(exchange)))
 
     def _due(self, step: str) -> Iterable[str]:
-        first = step not in self._entered
-        self._entered.add(step)
-        return self._directions.before.get(step, ()) if first else ()
+        self._entered[step] += 1
+        times = self._entered[step]
+        return self._directions.before.get(step if times == 1 else f"{step}#{times}", ())
 
     def _impossible(self, exchange: Exchange) -> str:
         if not exchange.was_sent and not exchange.is_page_walk:

@@ -7,7 +7,7 @@ adds what that recording found left over. Keys are made up: the recordings hold 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -93,11 +93,21 @@ def estate(scenario: Scenario) -> dict[str, Any]:
     there = directions.of(scenario.name)
     left = leftovers.found(records.scenario(there.world) if there.world != scenario.name else scenario)
     world = common(scenario.hypervisor)
+    world["networks"] = list(networks(scenario, world["networks"]))
+    world["management_servers"] = leftovers.servers(scenario) or world["management_servers"]
     world["vms"] = [machine(row) for row in left.get("vm", ())] + [namesake(name) for name in there.names]
     world["volumes"] = [volume(row) for row in left.get("volume", ())]
     world["volumes"] += list(rootless(world)) + list(fillers(world["volumes"], directions.of(there.world).fill))
     world["vm_snapshots"] = [dict(row) for row in left.get("vmsnapshot", ())]
     return world
+
+
+def networks(scenario: Scenario, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """The networks that were there when the recording began, in the state that they had then."""
+    idle, began = leftovers.idle(scenario), leftovers.began(scenario)
+    for row in rows:
+        if row["created"] <= began:
+            yield {**row, "state": "Allocated"} if row["id"] in idle else dict(row)
 
 
 def rootless(world: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -110,6 +120,7 @@ def rootless(world: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "vm": row["id"],
             "device": 0,
             "type": "ROOT",
+            "offering": row["offering"],
         }
 
 
@@ -143,9 +154,12 @@ def made(name: str, number: int, state: str) -> dict[str, Any]:
 def common(hypervisor: str) -> dict[str, Any]:
     """What every recording has in common."""
     world: dict[str, Any] = {section: [dict(row) for row in listed(*place)] for section, place in LISTS.items()}
-    for row in [*world["hosts"], *world["storage_pools"], *world["templates"]]:
+    guest = [row for row in world["templates"] if row["id"] == TEMPLATE]
+    for row in [*world["hosts"], *world["storage_pools"], *guest]:
         if "hypervisor" in row:
             row["hypervisor"] = hypervisor
+    for row in guest:
+        row["format"] = "QCOW2" if hypervisor == "KVM" else "VHD"
     for row in world["clusters"]:
         row["hypervisortype"] = hypervisor
     world["accounts"] = list(accounts())
@@ -206,11 +220,17 @@ def volume(row: Row) -> dict[str, Any]:
     plain = {"id": row["id"], "name": row["name"], "account": row["account"], "state": row["state"], "zone": row["zoneid"]}
     kind = {
         "size": row["size"],
-        "offering": row.get("diskofferingid"),
+        "offering": row.get("diskofferingid") or _compute_of(row),
         "template": row.get("templateid"),
         "type": row["type"],
     }
     place = {"vm": row["virtualmachineid"], "device": row["deviceid"]} if "virtualmachineid" in row else {}
     return (
         plain | kind | place | {"gib": row["size"] // 1024**3, "created": row["created"], "snapshot": row.get("snapshotid")}
-    )
+    ) | {"attached": row.get("attached")}
+
+
+def _compute_of(row: Row) -> str | None:
+    """The compute offering that a root was made from; the row tells its name, and a number for an id."""
+    rows = listed("listServiceOfferings-admin", "serviceoffering")
+    return next((str(one["id"]) for one in rows if one["name"] == row.get("serviceofferingname")), None)
