@@ -25,6 +25,7 @@ from simulator.model import (
     Job,
     Network,
     Plain,
+    Policy,
     PublicAddress,
     Rule,
     Snapshot,
@@ -88,6 +89,7 @@ class Cloud:
         self.snapshots: dict[str, Snapshot] = {}
         self.vm_snapshots: dict[str, VmSnapshot] = {}
         self.networks: dict[str, Network] = {}
+        self.policies: dict[str, Policy] = {}
         self.plain: dict[str, dict[str, Plain]] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.addresses: dict[str, PublicAddress] = {}
@@ -290,6 +292,7 @@ class Cloud:
             "Snapshot": self.snapshots,
             "VMSnapshot": self.vm_snapshots,
             "Network": self.networks,
+            "SnapshotPolicy": self.policies,
             "IpAddress": self.addresses,
             "FirewallRule": self.rules,
         }
@@ -399,8 +402,10 @@ class Cloud:
 
     def spread_created(self) -> None:
         """Give every volume a second of creation of its own, as a hand in the database would."""
-        for index, volume in enumerate(self.volumes.values()):
-            volume.created += timedelta(seconds=index)
+        rows = list(self.volumes.values())
+        first = min((row.created for row in rows), default=self.now())
+        for index, volume in enumerate(rows):
+            volume.created = first + timedelta(seconds=index)
 
     def configure(self, name: str, value: Any) -> None:
         """Change a setting; those that are not dynamic have no effect before a restart (CS-SNP-14)."""

@@ -184,8 +184,9 @@ def _add_vm(cloud: Cloud, row: Mapping[str, Any]) -> None:
     vm.offering, vm.template = row.get("offering"), row.get("template")
     vm.details = dict(row.get("details", {}))
     _measure(cloud, vm, row)
+    vm.updated = datetime.fromisoformat(row["lastupdated"]) if row.get("lastupdated") else None
     if vm.state == "Running":
-        vm.updated = vm.created
+        vm.updated = vm.updated or vm.created
         vm.host = vm.last_host = next(iter(cloud.plain["Host"]))
     for index, card in enumerate(row.get("nics", ())):
         if card["network"] not in cloud.networks:
@@ -199,7 +200,7 @@ def _add_vm(cloud: Cloud, row: Mapping[str, Any]) -> None:
             index == 0,
             index,
         )
-        made.vlan = cloud.networks[card["network"]].vlan is not None
+        made.vlan = card.get("vlan", cloud.networks[card["network"]].vlan is not None)
         vm.nics.append(made)
     cloud.vms[vm.id] = vm
 

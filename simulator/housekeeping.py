@@ -31,7 +31,7 @@ VOLUME_AFTER = {
 
 def restart(cloud: Cloud) -> None:
     """CS-JOB-12: jobs end without result; rows in between fall back, and some VM-snapshot rows stay as they are for ever."""
-    now = cloud.clock.now()
+    now = cloud.now()
     cloud.jobs.run(now)
     cloud.jobs.drop_all()
     for job in cloud.jobs.pending:

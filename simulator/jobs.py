@@ -119,14 +119,16 @@ class Jobs:
         self._take_up(now)
 
     def run(self, now: datetime) -> None:
-        """Everything that happens up to this moment, in order of time."""
+        """Everything that happens up to this moment, in order of time; while something happens nothing else is begun."""
+        if self.moment is not None:
+            return
         while self._events and self._events[0][0] <= now:
             moment, _, _, step = heapq.heappop(self._events)
-            before, self.moment = self.moment, moment
+            self.moment = moment
             try:
                 step(moment)
             finally:
-                self.moment = before
+                self.moment = None
 
     def drop_all(self) -> list[Work]:
         """Forget all work under way (the server was killed); the caller says what becomes of it."""

@@ -175,6 +175,17 @@ class Snapshot(Entity):
 
 
 @dataclass
+class Policy(Entity):
+    """Snapshots of a volume that are taken again and again. `most` are kept."""
+
+    volume: str = ""
+    interval: str = "DAILY"
+    schedule: str = "00:00"
+    most: int = 1
+    zone: str = "UTC"
+
+
+@dataclass
 class VmSnapshot(Entity):
     """A snapshot of a whole VM: what its volumes held, how big they were, under which paths; its offering and size."""
 

@@ -83,9 +83,10 @@ def command(
     """Register a function as the command of that name."""
 
     def register(handler: Handler) -> Handler:
-        reads = name.startswith(("list", "query"))
-        who = roles or (READERS if reads else EVERYBODY)
-        everything = (*params, *(p for p in LIST if reads and p.name not in {q.name for q in params}))
+        who = roles or (READERS if name.startswith(("list", "query")) else EVERYBODY)
+        everything = (*params, *(p for p in LIST if name.startswith("list") and p.name not in {q.name for q in params}))
+        if name in COMMANDS:
+            raise ValueError(f"the command {name} is there twice")
         key = envelope or f"{name.lower()}response"
         COMMANDS[name] = Command(
             name, everything, handler, who, java, asynchronous or creates, creates, by_admin, key, since

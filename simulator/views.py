@@ -190,7 +190,7 @@ def _boot(row: Vm) -> Row:
     """CS-DEP-18: a VM without details shows BIOS, one with the detail UEFI shows that, all others nothing."""
     if "UEFI" in row.details:
         return {"boottype": "Uefi", "bootmode": row.details["UEFI"].lower()}
-    return {"boottype": "Bios", "bootmode": "legacy"} if row.details.keys() <= {FREED} else {}
+    return {} if row.details else {"boottype": "Bios", "bootmode": "legacy"}
 
 
 def _template(template: Plain | None) -> Row:

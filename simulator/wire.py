@@ -47,7 +47,8 @@ class Param:
 
     `owned` entities must be the caller's; `field` is the name under which a value that is too long is reported.
     `removed` entities are found too, for commands that speak of them in words of their own. A parameter is not seen at all by
-    releases before `since`, nor, when `privileged`, by anybody but root administrators.
+    releases before `since`, nor, when `privileged`, by anybody but root administrators. `shown` is its type in listApis, where
+    that is not the kind's.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Param:
     since: str = ""
     removed: bool = False
     privileged: bool = False
+    shown: str = ""
 
 
 @dataclass(slots=True)

@@ -284,6 +284,12 @@ def _matches(call: Call, row: PublicAddress) -> bool:
     )
 
 
+def _public_network(cloud: Cloud) -> str:
+    """The network behind the public range, as the estate names it."""
+    told = next(iter(cloud.lists.get("listVlanIpRanges", ())), {})
+    return str(told.get("networkid", PUBLIC_NETWORK))
+
+
 def shown(cloud: Cloud, row: PublicAddress) -> dict[str, Any]:
     """An address as lists and jobs show it."""
     network = cloud.networks[row.network]
@@ -301,7 +307,7 @@ def shown(cloud: Cloud, row: PublicAddress) -> dict[str, Any]:
         **_vm(cloud, row),
         "associatednetworkid": network.id,
         "associatednetworkname": network.name,
-        "networkid": PUBLIC_NETWORK,
+        "networkid": _public_network(cloud),
         "state": row.state,
         "physicalnetworkid": _physical(cloud),
         "tags": tags(cloud, row, "PublicIpAddress"),

@@ -95,9 +95,12 @@ def _documented(cloud: Cloud, call: Call, known: Command) -> dict[str, Any]:
     }
 
 
+NAMING = ("networkids", "affinitygroupids", "affinitygroupnames", "securitygroupids", "securitygroupnames")
+
+
 def _parameter(param: Param) -> dict[str, Any]:
-    kind = KINDS.get(param.kind, "uuid")
-    about = {"related": ""} if kind == "uuid" else {}
+    kind = param.shown or KINDS.get(param.kind, "uuid")
+    about = {"related": ""} if kind == "uuid" or param.name in NAMING else {}
     told = {"name": param.name, "description": "", "type": kind, "length": param.limit, "required": param.required}
     return {**told, "since": param.since or None, **about}
 
@@ -124,7 +127,7 @@ def _community(row: Plain, caller: str) -> bool:
 
 
 def _executable(row: Plain, caller: str) -> bool:
-    return (_public(row, caller) or _own(row, caller)) and row.fields.get("isready") is not False
+    return _public(row, caller) or _own(row, caller)
 
 
 def _nothing(row: Plain, caller: str) -> bool:

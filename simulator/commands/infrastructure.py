@@ -178,6 +178,12 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listVpnConnections", "vpnconnection", READERS),
     ("listVpnGateways", "vpngateway", READERS),
     ("listCapacity", "capacity", ADMIN),
+    ("listLoadBalancerRules", "loadbalancerrule", READERS),
+    ("listVPCs", "vpc", READERS),
+    ("listRemoteAccessVpns", "remoteaccessvpn", READERS),
+    ("listAffinityGroups", "affinitygroup", READERS),
+    ("listSSHKeyPairs", "sshkeypair", READERS),
+    ("listProjects", "project", READERS),
 )
 _SYSTEMS = (
     "CentOS 7",
@@ -241,8 +247,8 @@ FILTERS = ("id", "name", "description", "oscategoryid", "guestiptype", "state", 
 def _telling(name: str, key: str, roles: tuple[str, ...]) -> None:
     @command(name, *(Param(column) for column in FILTERS), roles=roles)
     def told(cloud: Cloud, call: Call) -> Row:
-        rows = cloud.lists.get(name, USUAL.get(name, ()))
-        return page(call, key, [shown(key, row, call.account) for row in rows if _told(call, row)])
+        rows = [shown(key, row, call.account) for row in cloud.lists.get(name, USUAL.get(name, ())) if _told(call, row)]
+        return {"count": len(rows), key: rows} if name == "listEventTypes" else page(call, key, rows)
 
 
 def _told(call: Call, row: Row) -> bool:
@@ -286,21 +292,26 @@ def vm_metrics(cloud: Cloud, call: Call) -> Row:
 
     def view(row: Any) -> Row:
         size = {"cputotal": f"{row.cpus * row.speed / 1000:.2f} GHz", "memorytotal": f"{row.memory / 1024:.2f} GB"}
-        return {**size, **_BUSY, "diskiopstotal": 0, **vm_view(cloud, row, call.account)}
+        told = {key: value for key, value in vm_view(cloud, row, call.account).items() if key != "domainpath"}
+        return {**size, **_BUSY, "diskiopstotal": 0, **told}
 
     return page(call, "virtualmachine", common.Views(rows, view))
 
 
-@command("listVolumesMetrics", Param("id", "Volume"), Param("ids", "list"), Param("name"), roles=READERS)
+@command(
+    "listVolumesMetrics",
+    Param("id", "Volume"),
+    Param("ids", "list"),
+    Param("name"),
+    roles=READERS,
+    envelope="listvolumesresponse",
+)
 def volume_metrics(cloud: Cloud, call: Call) -> Row:
     """Volumes with what they use."""
     rows = common.chosen(cloud, call, cloud.volumes.values(), "Volume")
 
     def view(row: Any) -> Row:
-        return {
-            "sizegb": f"{row.size / GIB:.2f} GB",
-            "diskiopstotal": 0,
-            **volume_view(cloud, row, call.account),
-        }
+        told = {key: value for key, value in volume_view(cloud, row, call.account).items() if key != "domainpath"}
+        return {"sizegb": f"{row.size / GIB:.2f} GiB", "diskiopstotal": 0, **told}
 
     return page(call, "volume", common.Views(rows, view))

@@ -20,7 +20,7 @@ WORKED_ON |= {"network": "Network", "template": "Template", "ipaddress": "IpAddr
 RESOURCE = (Param("resourceid", since="4.22.1"), Param("resourcetype", since="4.22.1"))
 
 
-@command("queryAsyncJobResult", Param("jobid"), *RESOURCE, roles=READERS)
+@command("queryAsyncJobResult", Param("jobid", shown="uuid"), *RESOURCE, roles=READERS)
 def query(cloud: Cloud, call: Call) -> dict[str, Any]:
     """One job, ended ones too until they are purged (CS-JOB-06, 07, 08)."""
     job = _by_id(cloud, call["jobid"]) if call.has("jobid") else _by_resource(cloud, call)
@@ -62,7 +62,13 @@ def _check_resource(cloud: Cloud, call: Call) -> None:
         raise Refused(431, "Invalid resourceid")
 
 
-@command("listAsyncJobs", *RESOURCE, Param("startdate", "date"), Param("managementserverid"), roles=READERS)
+@command(
+    "listAsyncJobs",
+    *RESOURCE,
+    Param("startdate", "date"),
+    Param("managementserverid", "ManagementServer", since="4.19"),
+    roles=READERS,
+)
 def list_jobs(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Jobs that have not ended (CS-JOB-05)."""
     everything = call.account.is_root and call["listall"]

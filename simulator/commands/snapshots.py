@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.commands import common
-from simulator.model import Snapshot, Vm, Volume
+from simulator.model import Policy, Snapshot, Vm, Volume
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
 from simulator.wire import Call, Param, page
@@ -26,6 +26,7 @@ SNAPSHOT = Param("id", "Snapshot", required=True, owned=True)
     Param("volumeid", "Volume", required=True, owned=True),
     Param("name", field="snapshotName"),
     Param("quiescevm", "bool"),
+    Param("policyid", "SnapshotPolicy"),
     Param("tags", "map"),
     java=JAVA + "CreateSnapshotCmd",
     creates=True,
@@ -112,6 +113,8 @@ def _allocated(cloud: Cloud, call: Call, volume: Volume) -> Snapshot:
     host = common.vm_of(cloud, volume)
     default = f"{host.name if host else 'detached'}_{volume.name}_{cloud.now():%Y%m%d%H%M%S}"
     made.name, made.size, made.volume_n, made.of_kind = call["name"] or default, volume.size, volume.n, volume.kind
+    policy: Policy | None = call["policyid"]
+    made.kind = policy.interval if policy is not None else "MANUAL"
     made.tags = {t["key"][:255]: t["value"][:255] for t in call.mapped("tags") if "key" in t and "value" in t}
     cloud.snapshots[made.id] = made
     return made

@@ -37,6 +37,7 @@ USABLE = ("Running", "Stopped")
     Param("quiescevm", "bool"),
     java=JAVA + "CreateVMSnapshotCmd",
     creates=True,
+    since="4.2.0",
 )
 def create(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Snapshot a VM. Everything that can be refused is refused at once, with one code and a prefix (CS-VSC-01)."""

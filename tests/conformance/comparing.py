@@ -60,8 +60,9 @@ def differences(exchange: Exchange, answer: Answer, ids: Identities) -> list[Dif
     found = []
     if exchange.status != answer.status:
         found.append(Difference("status", str(exchange.status), str(answer.status)))
-    if exchange.status != 200 and not exchange.is_final and exchange.described != answer.described:
-        found.append(Difference("X-Description", _has(exchange.described), _has(answer.described)))
+    kept = exchange.described is not None and exchange.status != 200 and not exchange.is_final
+    if kept and exchange.described != answer.described:
+        found.append(Difference("X-Description", _has(bool(exchange.described)), _has(answer.described)))
     recorded, answered = _readable(exchange.body), _readable(answer.body)
     return found + list(_compared("", recorded, answered, ids, exchange.returned))
 

@@ -1,8 +1,8 @@
 """Which id of the recording is which id of the server under test, learned while both answer.
 
 The one mutable object of a replay. `learn(recorded, answered)` walks two bodies side by side; `translate(value)` rewrites a
-request parameter. Internal numbers are learned the same way, from the names that contain them (`i-3-53-VM`, `ROOT-53`); so are
-the addresses that a network gave.
+request parameter. Internal numbers are learned the same way, from the names that contain them (`i-3-53-VM`, `ROOT-53`), and
+so are the addresses that a network gave.
 """
 
 from __future__ import annotations

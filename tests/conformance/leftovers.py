@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.conformance import hidden
+from tests.conformance.blanking import UUID
 from tests.conformance.records import Exchange, Scenario
 
 KINDS = {"virtualmachine": "vm", "volume": "volume", "snapshot": "snapshot", "vmSnapshot": "vmsnapshot"}
@@ -47,6 +48,19 @@ def idle(scenario: Scenario) -> set[str]:
                 for card in cards:
                     found.setdefault(card["networkid"], "isolationuri" not in card)
     return {network for network, is_idle in found.items() if is_idle}
+
+
+def label(scenario: Scenario) -> str:
+    """The hypervisor that the rows of this recording carried: what its machines show, else what its name says."""
+    rows = (row for exchange in scenario.exchanges for row in hidden.objects(exchange.body) if "guestosid" in row)
+    shown = (row["hypervisor"] for row in rows if row.get("hypervisor") in ("KVM", "Simulator"))
+    return next(shown, "KVM" if scenario.name.startswith("kvm-") else "Simulator")
+
+
+def mentioned(scenario: Scenario) -> list[str]:
+    """Ids of volumes that a list was asked for and had, though the recording does not show them all."""
+    asked = (e.params.get("ids", "") for e in scenario.exchanges if e.command == "listVolumes" and e.status == 200)
+    return list(dict.fromkeys(found[0] for text in asked for found in UUID.finditer(text)))
 
 
 def servers(scenario: Scenario) -> list[dict[str, Any]]:

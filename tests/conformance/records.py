@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ class Exchange:
     note: str = ""
     waited: float = 0.0
     elapsed: float = 0.0
-    described: bool = False
+    described: bool | None = False
     returned: int | None = None
 
     @property
@@ -56,15 +55,6 @@ class Exchange:
 class Scenario:
     name: str
     exchanges: tuple[Exchange, ...]
-
-    @property
-    def hypervisor(self) -> str:
-        """The label that the rows of this recording carried: what its machines show, else what its name says."""
-        shown = (found[1] for e in self.exchanges if (found := MACHINE.search(json.dumps(e.body))))
-        return next(shown, "KVM" if self.name.startswith("kvm-") else "Simulator")
-
-
-MACHINE = re.compile(r'"hypervisor": "(KVM|Simulator)"[^{}]*"(?:vmtype|isdynamicallyscalable|nic|ipaddress)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +105,7 @@ def exchange(index: int, line: Mapping[str, Any]) -> Exchange:
         note=line.get("note", ""),
         waited=line.get("waited_ms", 0) / 1000,
         elapsed=line.get("elapsed_ms", 0) / 1000,
-        described="x_description" in line,
+        described=None if line.get("note", "").startswith("body cut") else "x_description" in line,
         returned=line.get("members_returned"),
     )
 

@@ -65,7 +65,7 @@ def on_simulator(name: str, table: Sequence[Row] | None = None) -> list[Line]:
         server, symbols = stage.walkground()
         return list(judged(walk.name, walked(Walking(walk, server, symbols)), rows))
     scenario = records.scenario(name)
-    return list(judged(scenario.name, replayed(Replay(scenario, stage.simulated(scenario))), rows))
+    return list(judged(scenario.name, replayed(Replay(scenario, *stage.simulated(scenario))), rows))
 
 
 def replayed(replay: Replay) -> Iterator[Place]:

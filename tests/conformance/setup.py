@@ -8,6 +8,7 @@ adds what that recording found left over. Keys are made up: the recordings hold 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ Row = Mapping[str, Any]
 CATALOGUE, NETWORKS = "21-catalogue", "21-catalogue"
 ROOT, SUB = "0b57d7ab-e73e-11f1-8ad9-02fc00000001", "c51c52fd-0104-49c7-a811-3f8244d77ebe"
 TEMPLATE = "19808dc1-e73e-11f1-8ad9-02fc00000001"
+LAST_PAGE = datetime(2026, 11, 23, 13, 35, 30, tzinfo=UTC)
 TEMPLATE_SIZE = 2 * 1024**3
 ACCOUNTS: tuple[Row, ...] = (
     {
@@ -40,7 +42,7 @@ ACCOUNTS: tuple[Row, ...] = (
         "role": "user",
     },
     {"name": "viewer", "user_id": "6d98f717-ae59-456d-9f36-796c0f80ee76", "role": "viewer"},
-    {"name": "domadmin", "role": "domainadmin", "domain_id": SUB},
+    {"name": "domadmin", "role": "domainadmin", "domain_id": SUB, "domain": "ROOT/sub"},
     {"name": "walk", "role": "user"},
 )
 LISTS = {
@@ -92,12 +94,13 @@ def estate(scenario: Scenario) -> dict[str, Any]:
     """The world at the beginning of a recording."""
     there = directions.of(scenario.name)
     left = leftovers.found(records.scenario(there.world) if there.world != scenario.name else scenario)
-    world = common(scenario.hypervisor)
+    world = common(leftovers.label(scenario))
     world["networks"] = list(networks(scenario, world["networks"]))
     world["management_servers"] = leftovers.servers(scenario) or world["management_servers"]
     world["vms"] = [machine(row) for row in left.get("vm", ())] + [namesake(name) for name in there.names]
     world["volumes"] = [volume(row) for row in left.get("volume", ())]
-    world["volumes"] += list(rootless(world)) + list(fillers(world["volumes"], directions.of(there.world).fill))
+    world["volumes"] += list(rootless(world))
+    world["volumes"] += list(fillers(world["volumes"], directions.of(there.world).fill, leftovers.mentioned(scenario)))
     world["vm_snapshots"] = [dict(row) for row in left.get("vmsnapshot", ())]
     return world
 
@@ -114,27 +117,28 @@ def rootless(world: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A root for every machine of which the recording showed none."""
     rooted = {row["vm"] for row in world["volumes"] if row.get("device") == 0}
     for number, row in enumerate(vm for vm in world["vms"] if vm["id"] not in rooted):
-        state = "Ready" if row["state"] == "Running" else "Allocated"
+        state = "Ready" if row["state"] == "Running" or row.get("lastupdated") else "Allocated"
         yield made(f"ROOT-{number}", 900_000 + number, state) | {
             "zone": row["zone"],
             "vm": row["id"],
             "device": 0,
             "type": "ROOT",
             "offering": row["offering"],
+            "attached": None,
         }
 
 
-def fillers(volumes: list[dict[str, Any]], wanted: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """As many nameless volumes of dr as are missing to the numbers wanted; first those of the pages."""
+def fillers(volumes: list[dict[str, Any]], wanted: Mapping[str, int], ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """As many nameless volumes of dr as are missing to the numbers wanted; first those of the pages, under the ids given."""
+    known = iter([volume_id for volume_id in ids if volume_id not in {row["id"] for row in volumes}])
     named = {row["name"] for row in volumes}
     pages = (name for name in (f"page-{i:04}" for i in range(620)) if name not in named)
     for state, number in wanted.items():
         there = sum(row["state"] == state and row["account"] == "dr" for row in volumes)
         for i in range(number - there):
             name = next(pages, f"filler-{state}-{i}") if state == "Allocated" else f"filler-{state}-{i}"
-            yield made(name, i + (500_000 if state == "Ready" else 0), state) | {
-                "zone": listed("listZones-admin", "zone")[0]["id"]
-            }
+            row = made(name, i + (500_000 if state == "Ready" else 0), state)
+            yield row | {"id": next(known, row["id"]), "zone": listed("listZones-admin", "zone")[0]["id"]}
 
 
 def made(name: str, number: int, state: str) -> dict[str, Any]:
@@ -147,8 +151,14 @@ def made(name: str, number: int, state: str) -> dict[str, Any]:
         "state": state,
         "offering": offering,
     }
-    size = {"gib": 1, "size": 1024**3, "type": "DATADISK", "created": f"2026-11-23T13:40:{number // 8 % 60:02}+0000"}
+    size = {"gib": 1, "size": 1024**3, "type": "DATADISK", "created": _created(number)}
     return plain | size | {"template": None, "snapshot": None}
+
+
+def _created(number: int) -> str:
+    """Volumes of pages share their seconds, as the recorded ones did, the last at 13:35:30; others are older."""
+    moment = LAST_PAGE - timedelta(seconds=(619 - number) // 8) if number < 620 else LAST_PAGE - timedelta(hours=1)
+    return f"{moment:%Y-%m-%dT%H:%M:%S+0000}"
 
 
 def common(hypervisor: str) -> dict[str, Any]:
@@ -163,9 +173,7 @@ def common(hypervisor: str) -> dict[str, Any]:
     for row in world["clusters"]:
         row["hypervisortype"] = hypervisor
     world["accounts"] = list(accounts())
-    world["networks"] = [
-        {**row, "zone": row["zoneid"]} for row in listed("listNetworks-admin", "network") if row["account"] != "admin"
-    ]
+    world["networks"] = [{**row, "zone": row["zoneid"]} for row in listed("listNetworks-admin", "network")]
     world["lists"] = {name: listed(f"{name}-admin", key) for name, key in TOLD.items()}
     world["lists"]["listOsTypes"] = answers("01-protocol")["listOsTypes-first"]["ostype"]
     world["lists"]["listDbMetrics"] = [answers(CATALOGUE)["listDbMetrics-admin"]["dbMetrics"]]
@@ -182,7 +190,13 @@ def accounts() -> Iterator[dict[str, Any]]:
 def machine(row: Row) -> dict[str, Any]:
     """A machine that was left over, from a row of listVirtualMachines."""
     cards = [
-        {"id": n["id"], "network": n["networkid"], "mac": n["macaddress"], "ip": n.get("ipaddress")}
+        {
+            "id": n["id"],
+            "network": n["networkid"],
+            "mac": n["macaddress"],
+            "ip": n.get("ipaddress"),
+            "vlan": "isolationuri" in n,
+        }
         for n in row.get("nic", ())
     ]
     plain = {
@@ -198,7 +212,7 @@ def machine(row: Row) -> dict[str, Any]:
         "template": row.get("templateid", TEMPLATE),
     }
     size = {"cpus": row.get("cpunumber"), "memory": row.get("memory"), "details": row.get("details", {})}
-    return plain | kind | size | {"nics": cards, "created": row["created"]}
+    return plain | kind | size | {"nics": cards, "created": row["created"], "lastupdated": row.get("lastupdated")}
 
 
 def namesake(name: str) -> dict[str, Any]:

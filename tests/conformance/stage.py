@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 from simulator import Cloud, TurnedClock, housekeeping, load_estate
 from simulator.faults import ALWAYS
 from tests.conformance import directions, remote, setup
+from tests.conformance.blanking import UUID
 from tests.conformance.comparing import Answer
 from tests.conformance.doors import answer_of
 from tests.conformance.identities import Identities
@@ -182,12 +184,14 @@ def walkground() -> tuple[Server, dict[str, str]]:
     return Server(door, {WALKER: keys}, CloudHands(cloud, clock)), remote.symbols(door, keys)
 
 
-def simulated(scenario: Scenario) -> Server:
-    """A fresh simulated cloud as the world in which the recording began."""
+def simulated(scenario: Scenario) -> tuple[Server, Identities]:
+    """A fresh simulated cloud as the world in which the recording began, and the ids that both have from the beginning."""
     clock = TurnedClock(directions.of(scenario.name).began)
     world = {"obliging_hosts": True, **setup.estate(scenario)}
     cloud = load_estate(world, clock, durations=JOB_SECONDS)
-    return Server(CloudDoor(cloud), setup.keys(), CloudHands(cloud, clock, submitted(scenario)))
+    same = {found: found for found in UUID.findall(json.dumps(world))}
+    server = Server(CloudDoor(cloud), setup.keys(), CloudHands(cloud, clock, submitted(scenario)))
+    return server, Identities(same)
 
 
 def submitted(scenario: Scenario) -> dict[str, str]:
