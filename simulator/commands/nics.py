@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
-from simulator.commands import common, deploying
+from simulator.commands import addresses, common, deploying
 from simulator.model import Network, Nic, Vm
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
@@ -51,6 +51,8 @@ def add(cloud: Cloud, call: Call) -> dict[str, Any]:
 
     def finish() -> dict[str, Any]:
         _check_host_name(cloud, vm, network)
+        if vm.state == "Running":
+            addresses.implement(cloud, network)
         device = next(n for n in range(len(vm.nics) + 1) if n not in {c.device for c in _own(vm)})
         made = deploying.card(cloud, network, device, call["ipaddress"], call["macaddress"])
         made.is_default = not _own(vm)

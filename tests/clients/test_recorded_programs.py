@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import environment, programs, zone
+from tests.clients import environment, exchanges, programs, zone
 from tests.clients.programs import PROGRAMS, Program, Row
 from tests.conformance import setup
 from tests.conformance.records import Exchange
@@ -35,3 +35,10 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_results_are_those_of_the_real_server(played: Played) -> None:
     assert played.rows == played.program.expected
+
+
+def test_requests_are_the_recorded_ones_and_get_the_recorded_answers(played: Played) -> None:
+    recorded = played.program.recording.exchanges
+    differing = [pair for pair in exchanges.compared(recorded, played.heard) if pair.found]
+    assert not differing, "\n".join(f"{p.index} {p.command}: {'; '.join(map(str, p.found))}" for p in differing)
+    assert len(exchanges.lasting(played.heard)) == len(exchanges.lasting(recorded))

@@ -55,5 +55,14 @@ def opened(world: Mapping[str, Any], **options: Any) -> Iterator[tuple[str, Clou
 
 
 def of(recording: Scenario) -> dict[str, Any]:
-    """The world in which a client was recorded."""
-    return {"obliging_hosts": True, **setup.estate(recording)}
+    """The world in which a client was recorded; a network is in the state in which the client found it."""
+    world = {"obliging_hosts": True, **setup.estate(recording)}
+    found = {row["id"]: row["state"] for row in reversed([*_networks(recording)])}
+    world["networks"] = [{**row, "state": found.get(row["id"], row["state"])} for row in world["networks"]]
+    return world
+
+
+def _networks(recording: Scenario) -> Iterator[Mapping[str, Any]]:
+    for exchange in recording.exchanges:
+        if exchange.command == "listNetworks":
+            yield from exchange.body["listnetworksresponse"].get("network", ())

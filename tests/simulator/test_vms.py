@@ -292,6 +292,16 @@ def test_how_uefi_is_shown(world: World, mode: str) -> None:
     assert (row["boottype"], row["bootmode"], row["details"]["UEFI"]) == ("Uefi", mode.lower(), mode.upper())
 
 
+def test_CS_DEP_18_a_vm_shows_bios_only_while_it_has_no_details_at_all_hidden_ones_included(world: World) -> None:
+    vm = world.deploy(serviceofferingid=FIXED, **{"details[0].cpuNumber": None, "details[0].memory": None})
+    shown = {"before": world.vm(vm, "dr").get("boottype")}
+    world.done("startVirtualMachine", id=vm)
+    shown["running"] = world.vm(vm, "dr").get("boottype")
+    world.done("stopVirtualMachine", id=vm)
+    shown["stopped once"] = world.vm(vm, "dr").get("boottype")
+    assert shown == {"before": None, "running": "Bios", "stopped once": None}
+
+
 def test_CS_DEP_18_bios_is_not_shown(world: World) -> None:
     row = world.vm(world.deploy(boottype="BIOS", bootmode="LEGACY"))
     assert not {"boottype", "bootmode"} & row.keys()
