@@ -57,6 +57,9 @@ check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies,
 	@$(BIN)/deptry .
 	@$(BIN)/vulture
 
+fidelity: $(VENV)/dev  ## how true the simulated cloud is: recordings of a real server, rules and corrections with their tests
+	@$(BIN)/python -m tests.conformance.fidelity
+
 bench: $(VENV)/dev  ## speed, as ratios against a bound or a peer in the same run
 	@$(BIN)/python -m benchmarks
 

@@ -1,8 +1,9 @@
-"""Prints how faithful the simulated cloud is: recordings and walks file by file, then the rules with their tests.
+"""Prints how faithful the simulated cloud is: recordings and walks file by file, rules and corrections with their tests.
 
     python -m tests.conformance.fidelity [--no-rules]
 
-Exit code 1 when a recording differs in something that `known.toml` does not explain, or when a rule has no test that passes.
+`make fidelity` calls it. Exit code 1 when a recording differs in something that `known.toml` does not explain, or when a rule
+of the contract or a correction of it has no test, or one that fails.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ def table(counts: Sequence[Count]) -> Iterator[str]:
         yield f"{row.file:<{width}}  " + "  ".join(f"{getattr(row, name):>9}" for name in numbers)
 
 
-def ruled(found: Sequence[Rule]) -> Iterator[str]:
+def ruled(what: str, found: Sequence[Rule]) -> Iterator[str]:
     """Every rule with its tests and how they ended, then how many are kept."""
     for rule in found:
         first = rule.tests[0].rpartition("/")[2] if rule.tests else "-"
         more = f" and {len(rule.tests) - 1} more" if len(rule.tests) > 1 else ""
         yield f"{rule.id}  {rule.outcome:<7}  {rule.text}  {first}{more}"
-    yield f"rules with passing tests: {sum(rule.outcome == 'passed' for rule in found)}/{len(found)}"
+    yield f"{what} with passing tests: {sum(rule.outcome == 'passed' for rule in found)}/{len(found)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,10 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         counts = list(pool.map(counted, names))
     whole = total(counts)
     print(*table([*counts, whole]), sep="\n")  # noqa: T201  a command for people
-    found = [] if "--no-rules" in (sys.argv[1:] if argv is None else argv) else rules.joined(rules.outcomes())
-    if found:
-        print(*ruled(found), sep="\n")  # noqa: T201
-    return int(whole.different > 0 or any(rule.outcome != "passed" for rule in found))
+    if "--no-rules" in (sys.argv[1:] if argv is None else argv):
+        return int(whole.different > 0)
+    ended = rules.outcomes()
+    kept, corrected = rules.joined(ended), rules.corrected(ended)
+    print("", *ruled("rules", kept), "", *ruled("corrections", corrected), sep="\n")  # noqa: T201
+    return int(whole.different > 0 or any(rule.outcome != "passed" for rule in (*kept, *corrected)))
 
 
 if __name__ == "__main__":

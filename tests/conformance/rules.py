@@ -1,7 +1,8 @@
-"""The rules of the contract's section 15 and the tests that name them.
+"""The rules of the contract's section 15, the corrections of it, and the tests that name them.
 
-A test speaks of a rule when `CS-ATT-08` (or `CS_ATT_08`) stands in its name or in the id of its parameters. `tried()` runs
-those under tests/simulator and tells of each rule which tests there are and how they ended.
+A test speaks of a rule when `CS-ATT-08` (or `CS_ATT_08`) stands in its name or in the id of its parameters; of a correction
+when its name begins with its number, as in `test_A07_page_0_is_the_first`. `outcomes` runs the tests under tests/simulator,
+`joined` and `corrected` tell of each rule and each correction which tests there are and how they ended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pytest
 
 TABLE = Path(__file__).parent / "rules.toml"
 TESTS = Path(__file__).parent.parent / "simulator"
+CORRECTIONS = (*(f"A{number:02}" for number in range(1, 43)), *(f"B{number}" for number in range(1, 9)))
+CORRECTED = re.compile(r"::test_([AB]\d+)_([^\[]+)")
 NAMED = re.compile(r"CS[-_]([A-Z]{3})[-_](\d\d)")
 
 
@@ -70,6 +73,19 @@ def joined(ended: dict[str, bool]) -> list[Rule]:
         for rule in named_in(node):
             tests[rule].append(node)
     return [Rule(rule, text, tuple(tests[rule]), _outcome(tests[rule], ended)) for rule, text in load().items()]
+
+
+def corrected(ended: dict[str, bool]) -> list[Rule]:
+    """Every correction with the tests that name it; what it says are the words of the first one's name."""
+    tests: dict[str, list[str]] = defaultdict(list)
+    words: dict[str, str] = {}
+    for node in ended:
+        for number, text in CORRECTED.findall(node):
+            tests[number].append(node)
+            words.setdefault(number, text.replace("_", " "))
+    return [
+        Rule(number, words.get(number, ""), tuple(tests[number]), _outcome(tests[number], ended)) for number in CORRECTIONS
+    ]
 
 
 def _outcome(tests: list[str], ended: dict[str, bool]) -> str:

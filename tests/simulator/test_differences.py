@@ -1,11 +1,11 @@
-"""Where a real server corrected the contract: one test a row, named by it (A1 to A42 of the recordings' DIFFERENCES)."""
+"""Where a real server corrected the contract, or answered it: one test a row, named by it (A1 to A42, B1 to B8)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.simulator.signing import send, signed
-from tests.simulator.world import CUSTOM, MASKED, NET, NOBODY, NOT_YOURS, ZONE, No, World, machine
+from tests.simulator.world import CUSTOM, DISK, MASKED, NET, NOBODY, NOT_YOURS, ZONE, No, World, machine
 
 
 def code(answer: Any) -> tuple[str, int]:
@@ -266,3 +266,82 @@ def test_A42_a_destroy_of_a_starting_vm_waits(world: World) -> None:
     world.submit("startVirtualMachine", id=vm)
     world.clock.advance(1)
     assert world.done("destroyVirtualMachine", id=vm)["virtualmachine"]["state"] == "Destroyed"
+
+
+# --- open points of the contract that the real server answered (table B) ----------------------------------------------
+
+
+def test_B1_protection_of_a_root_does_not_survive_an_expunge(world: World) -> None:
+    vm = world.deploy()
+    root = world.root(vm)
+    world.done("updateVolume", "admin", id=root, deleteprotection=True)
+    world.done("destroyVirtualMachine", "admin", id=vm, expunge=True)
+    assert world.now("listVolumes", "admin", id=root) == {}
+
+
+def test_B2_only_pending_jobs_are_listed(world: World) -> None:
+    vm = world.deploy()
+    job = world.submit("startVirtualMachine", id=vm)
+    assert [row["jobid"] for row in world.now("listAsyncJobs")["asyncjobs"]] == [job]
+    world.ended(job)
+    assert world.now("listAsyncJobs") == {}
+
+
+def test_B3_the_customjobid_of_a_finished_job_is_530_and_leaves_an_orphan(world: World) -> None:
+    given = {"diskofferingid": DISK, "size": 1, "zoneid": ZONE, "customjobid": "11111111-1111-4111-8111-111111111111"}
+    world.done("createVolume", **given, name="first")
+    assert world.now("createVolume", **given, name="second") == No("call", 530, MASKED)
+    assert world.now("createVolume", "admin", **given, name="third") == No("call", 530, "Entity already exists ")
+    assert len(world.now("listVolumes", name="second")["volume"]) == 1
+
+
+def test_B4_a_vm_with_data_disks_only_does_not_start(world: World) -> None:
+    vm, data = world.rootless(), world.ready()
+    world.done("attachVolume", id=data, virtualmachineid=vm)
+    told = f"Unable to deploy VM [{vm}] because the ROOT volume is missing."
+    assert world.does("startVirtualMachine", id=vm) == No("job", 530, told)
+
+
+def test_B5_an_unknown_id_is_told_in_one_sentence(world: World) -> None:
+    told = (
+        f"Unable to execute API command startvirtualmachine due to invalid value. Invalid parameter id value={NOBODY} due to "
+        "incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class."
+    )
+    assert world.now("startVirtualMachine", id=NOBODY) == No("call", 431, told)
+
+
+def test_B6_a_destroy_leaves_a_data_disk_on_its_overlay_and_brings_the_root_back_to_its_base(world: World) -> None:
+    vm, data = world.running(), world.ready()
+    root = world.root(vm)
+    world.done("attachVolume", id=data, virtualmachineid=vm)
+    base = world.disk(root)["path"]
+    world.vm_snapshot(vm)
+    overlay = world.disk(data)["path"]
+    world.done("destroyVirtualMachine", id=vm)
+    assert (world.disk(data)["path"], world.disk(root)["path"], overlay != data) == (overlay, base, True)
+
+
+def test_B7_a_late_second_detach_clears_the_attachment_to_another_vm(world: World) -> None:
+    first, second, volume = world.running("first"), world.deploy("second"), world.ready()
+    world.done("attachVolume", id=volume, virtualmachineid=first)
+    world.cloud.faults.add("late-duplicate", "detachVolume", seconds=1)
+    world.cloud.faults.add("slow", "rebootVirtualMachine", seconds=60)
+    early = world.submit("detachVolume", id=volume)
+    world.submit("rebootVirtualMachine", id=first)
+    world.clock.advance(2)
+    assert world.ended(early)["jobstatus"] == 1
+    world.done("attachVolume", id=volume, virtualmachineid=second)
+    world.clock.advance(120)
+    assert "virtualmachineid" not in world.disk(volume)
+
+
+def test_B8_a_restart_ends_every_job_and_leaves_what_it_cannot_settle(world: World) -> None:
+    vm, other = world.running(), world.running("other")
+    jobs = [world.submit("stopVirtualMachine", id=vm), world.submit("createVMSnapshot", virtualmachineid=other)]
+    world.clock.advance(1)
+    world.cloud.restart()
+    assert {
+        (world.job(job)["jobstatus"], world.job(job)["jobresultcode"], "jobresult" in world.job(job)) for job in jobs
+    } == {(2, 530, False)}
+    assert world.vm(vm)["state"] == "Running"
+    assert [row["state"] for row in world.now("listVMSnapshot", virtualmachineid=other)["vmSnapshot"]] == ["Error"]
