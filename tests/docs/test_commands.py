@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 from collections.abc import Iterator
 
@@ -93,6 +94,8 @@ def test_a_command_in_the_documentation_parses(where: str, command: str) -> None
         parse(cli, "failover", words[1:])
     elif words[:3] == ["python", "-m", "simulator"]:
         simulator_arguments().parse_args(words[3:])
+    elif words[:2] == ["python", "-m"]:
+        assert importlib.util.find_spec(words[2]), f"{where}: there is no module {words[2]}"
     elif words[0] == "make":
         assert set(words[1:]) <= targets(), f"{where}: no such target of make"
     else:
