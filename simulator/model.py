@@ -72,7 +72,7 @@ class Nic:
 
 @dataclass
 class Vm(Entity):
-    """A user VM."""
+    """A user VM. `groups` are its affinity groups, `group` is its instance group, by id."""
 
     name: str = ""
     display_name: str = ""
@@ -99,6 +99,7 @@ class Vm(Entity):
     user_data: str | None = None
     dynamic: bool = False
     groups: list[str] = field(default_factory=list)
+    group: str | None = None
     disks: set[str] = field(default_factory=set)
 
     @property

@@ -120,7 +120,9 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: C
         "details": {k: v for k, v in row.details.items() if viewer.is_root or k != FREED},
         "keypairs": row.details.get("SSH.KeyPairNames"),
         **_admin_only(row, viewer),
-        "affinitygroup": [],
+        "affinitygroup": _groups(cloud, row),
+        "groupid": row.group,
+        "group": plain_name(cloud, "InstanceGroup", row.group),
         "isdynamicallyscalable": row.dynamic,
         "deleteprotection": row.protected,
         "ostypeid": kind.get("ostypeid", "00000000-0000-4000-8000-0000000000f0"),
@@ -148,6 +150,12 @@ def _cards(cloud: Cloud, row: Vm, wanted: Collection[str]) -> list[Nic]:
 def _joined(cloud: Cloud, row: Vm) -> int:
     """How many combinations of disk and tag there are."""
     return max(1, len(row.tags)) * max(1, len(cloud.attached(row)))
+
+
+def _groups(cloud: Cloud, row: Vm) -> list[Row]:
+    """The affinity groups of a VM."""
+    groups = (cloud.plain["AffinityGroup"][group] for group in row.groups)
+    return [{"id": group.id, "name": group.name, **group.fields} for group in groups]
 
 
 def _host(cloud: Cloud, row: Vm, viewer: Account) -> Row:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from simulator.commands import common
+from simulator.commands import common, groups, keypairs
 from simulator.model import GIB, Account, Network, Nic, Plain, Snapshot, Vm, Volume
 from simulator.refusals import OTHER, RUNTIME, Refused, refuse
 from simulator.wire import Call, Param, unknown_entity
@@ -25,8 +25,6 @@ SUBNET = ipaddress.ip_network("10.1.1.0/24")
 LOWEST_FREE, LONGEST_USER_DATA = 2, 1024 * 1024
 # Known to the server, but without consequence for anything that is simulated.
 IGNORED = (
-    Param("affinitygroupids", "list"),
-    Param("affinitygroupnames", "list"),
     Param("bootintosetup", "bool", since="4.15.0.0"),
     Param("clusterid", "Cluster", since="4.13"),
     Param("copyimagetags", "bool", since="4.13"),
@@ -41,7 +39,6 @@ IGNORED = (
     Param("iothreadsenabled", "bool"),
     Param("ip6address"),
     Param("keyboard"),
-    Param("keypairs", "list", since="4.17"),
     Param("leaseduration", "int", since="4.21.0"),
     Param("leaseexpiryaction", since="4.21.0"),
     Param("nicmultiqueuenumber", "int", since="4.18"),
@@ -80,6 +77,9 @@ PARAMS = (
     Param("customid"),
     Param("userdata", limit=LONGEST_USER_DATA),
     Param("keypair"),
+    Param("keypairs", "list", since="4.17"),
+    Param("affinitygroupids", "list"),
+    Param("affinitygroupnames", "list"),
     Param("hostid", "Host"),
     Param("dynamicscalingenabled", "bool", since="4.16"),
     *common.FOR,
@@ -99,6 +99,7 @@ def allocate(cloud: Cloud, call: Call) -> Vm:
     root_size = _root_size(call, template)
     networks = _networks(cloud, call, owner)
     _check_user_data(call, networks[0][0], template)
+    pairs, beside = keypairs.asked_for(cloud, call, owner), groups.chosen(cloud, call, owner)
     data_size = _data_size(call)
     _check_limits(cloud, owner, cpus, memory, [root_size, data_size] if data_size else [root_size])
     vm = _row(cloud, call, owner, [network for network, _ in networks])
@@ -107,6 +108,11 @@ def allocate(cloud: Cloud, call: Call) -> Vm:
     vm.details = {**_details(call), "deployvm": "true"}
     if boot is not None and boot[0] == "UEFI":
         vm.details["UEFI"] = boot[1]
+    if pairs:
+        vm.details[keypairs.NAMES] = ",".join(pairs)
+    vm.groups = beside
+    if call.has("group"):
+        groups.put_into(cloud, vm, call["group"])
     cloud.vms[vm.id] = vm
     _add_cards(cloud, call, vm, networks)
     _add_disks(cloud, call, vm, root_size, data_size)

@@ -181,8 +181,6 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listLoadBalancerRules", "loadbalancerrule", READERS),
     ("listVPCs", "vpc", READERS),
     ("listRemoteAccessVpns", "remoteaccessvpn", READERS),
-    ("listAffinityGroups", "affinitygroup", READERS),
-    ("listSSHKeyPairs", "sshkeypair", READERS),
     ("listProjects", "project", READERS),
 )
 _SYSTEMS = (

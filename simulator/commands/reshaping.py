@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
-from simulator.commands import common, deploying
+from simulator.commands import common, deploying, groups
 from simulator.model import Plain, Vm
 from simulator.refusals import RUNTIME, Refused, refuse
 from simulator.registry import command
@@ -29,6 +29,7 @@ WIPED = 'Cannot invoke "java.lang.Integer.intValue()" because the return value o
     Param("cleanupdetails", "bool"),
     Param("deleteprotection", "bool", since="4.20.0"),
     Param("isdynamicallyscalable", "bool"),
+    Param("group"),
     Param("customid"),
     Param("userdata", limit=deploying.LONGEST_USER_DATA),
 )
@@ -112,6 +113,8 @@ def _check_sizes(cloud: Cloud, vm: Vm, given: dict[str, str]) -> None:
 def _apply(cloud: Cloud, call: Call, vm: Vm, details: dict[str, str] | None) -> None:
     if call["name"] is not None:
         vm.name = vm.display_name = call["name"]  # CS-UPD-05
+    if call.has("group"):
+        groups.put_into(cloud, vm, call["group"])
     if call["displayname"] is not None:
         vm.display_name = call["displayname"]
     if call["deleteprotection"] is not None:
