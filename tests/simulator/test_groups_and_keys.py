@@ -122,9 +122,7 @@ def test_a_vm_is_deployed_into_a_group_and_leaves_it_when_the_group_goes(world: 
         ("deleteAffinityGroup", {"name": "x"}, "Unable to find affinity group by name x"),
     ],
 )
-def test_what_is_wrong_with_an_affinity_group_is_refused(
-    world: World, command: str, params: Row, refusal: tuple[int, str]
-) -> None:
+def test_what_is_wrong_with_an_affinity_group_is_refused(world: World, command: str, params: Row, text: str) -> None:
     affinity(world)
     assert world.does(command, **params) == No("call", 431, text)
 
