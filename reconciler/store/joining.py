@@ -89,8 +89,9 @@ class _Fleet:
     def _name(self, key: str) -> str:
         newest = _newest(self.jobs_of.get(key, ()))
         named = (newest.get("source_vm_name"), *(c.get("vm_name") for c in self.contexts_of.get(key, ())))
-        described = _described(self.disks_of.get(key, ())).get("display_name")
-        return next((str(name) for name in (*named, described) if name), key)
+        rows = self.disks_of.get(key, ())
+        shown = (row.get("display_name") for row in (_described(rows), *rows))  # a VM that was only discovered has no job
+        return next((str(name) for name in (*named, *shown) if name), key)
 
     # --- one VM -------------------------------------------------------------------------------------------------------
 

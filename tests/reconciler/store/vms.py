@@ -1,11 +1,13 @@
 """The sample VMs of the replication system, numbered as its documentation numbers them, as rows of the documented tables.
 
-`ROWS` holds numbers 1 and 2 as the product's own sample has them, and the odd ones that are built here.
+Numbers 1 and 2 are the product's own sample; the others are built here. What one number stands for that are several VMs,
+is numbered 230 and on. `tests.scenarios.sample` gives the same VMs a cloud.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,7 +41,9 @@ def job(number: int, which: int = 0) -> str:
 class Vm:
     """One VM. `jobs` are statuses, oldest first; `synced` are (job, disk, ChangeID, success), oldest first.
 
-    `rows` says which jobs wrote disk rows; each job's volumes are its own, unless `volumes` says otherwise.
+    `rows` says which jobs wrote disk rows; each job's volumes are its own, unless `volumes` says otherwise. A VM without
+    jobs was only discovered. `snapshot` is the snapshot that the database remembers of every volume, `context` the status
+    that a context has, where there are any.
     """
 
     number: int
@@ -55,6 +59,10 @@ class Vm:
     adapters: Sequence[str | None] = (ADAPTERS,)
     mapped_as: str | None = None
     mapped: Sequence[bool] = (True, False)
+    progress: float = 0
+    firmware: str = "bios"
+    snapshot: str | None = None
+    context: str = "ready_for_failover"
 
     def at(self, which: int) -> datetime:
         return FIRST + timedelta(days=which)
@@ -67,6 +75,8 @@ class Vm:
                 "source_vm_name": self.name,
                 "vcenter_host": self.vcenter,
                 "status": status,
+                "progress_percent": 100 if status == "completed" else self.progress,
+                "context_status": self.context,
                 "ossea_config_id": 1,
                 "created_at": self.at(which),
             }
@@ -74,14 +84,17 @@ class Vm:
     def volume_of(self, which: int, disk: int) -> str | None:
         return self.volumes.get(disk, volume(self.number, disk, which))
 
+    def gib(self, disk: int) -> int:
+        return 40 + self.disks.index(disk)
+
     def disk_rows(self, ids: dict[str, int]) -> Iterable[Row]:
         for which in self.rows:
             for place, disk in enumerate(self.disks):
                 named = self.volume_of(which, disk)
                 yield {
-                    "job_id": job(self.number, which),
+                    "job_id": job(self.number, which) if self.jobs else None,
                     "disk_id": f"disk-{disk}",
-                    "size_gb": 40 + place,
+                    "size_gb": self.gib(disk),
                     "unit_number": place,
                     "ossea_volume_id": ids[named] if named else None,
                     "cpu_count": self.cpus if place == 0 else 0,
@@ -91,6 +104,7 @@ class Vm:
                     "vmware_uuid": uuid(self.number),
                     "power_state": "poweredOn",
                     "network_config": self.adapters[min(which, len(self.adapters) - 1)] if place == 0 else None,
+                    "bios_setup": json.dumps({"firmware": self.firmware}) if place == 0 else None,
                     "created_at": self.at(which),
                 }
 
@@ -117,7 +131,7 @@ class Vm:
             }
 
 
-VMS = (
+VMS: tuple[Vm, ...] = (
     Vm(3, "lnx-db3-gap", disks=(2000, 2001, 2002), volumes={2001: None}),
     Vm(
         4,
@@ -128,10 +142,32 @@ VMS = (
     ),
     Vm(5, "no-changeid", synced=((0, 2000, "", True), (0, 2000, None, False))),
     Vm(6, "short-changeid", synced=((0, 2000, "5/1", True),)),
-    Vm(7, "partial-cbt", disks=(2000, 2001), synced=((0, 2000, GOOD, True),)),
+    Vm(7, "partial-cbt", disks=(2000, 2001), synced=((0, 2000, GOOD, True),), os_type="windows9Server64"),
+    Vm(8, "legacy-net", adapters=('{"adapters":[{"network":"VM Network"},{"network":"Legacy Network"}]}',)),
+    Vm(9, "no-testnet", mapped=(False,)),
+    Vm(10, "busy-sync", jobs=("completed", "replicating"), progress=42),
     Vm(11, "odd-state", jobs=("completed", "ready_for_sync")),
     Vm(12, "stuck-pending"),
-    Vm(22, "spec-zero", cpus=0),
+    Vm(13, "test-running"),
+    Vm(14, "test-overdue", disks=(2000, 2001), os_type="windows2022srv_64"),
+    Vm(15, "live-done", disks=(2000, 2001), os_type="windows2019srv_64", context="failed_over_live"),
+    Vm(16, "half-moved", disks=(2000, 2001, 2002)),
+    Vm(17, "snap-left", snapshot="17000000-0000-4000-8000-000000000001"),
+    Vm(18, "drifted"),
+    Vm(19, "dirty-copy"),
+    Vm(20, "nvme-boot", disks=(31000, 2000), os_type="windows2022srv_64", firmware="efi"),
+    Vm(21, "discovered-only", jobs=(), cpus=0, os_type="", volumes={2000: None}, synced=(), adapters=(None,), mapped=()),
+    Vm(22, "spec-zero", cpus=0, os_type=""),
+    Vm(230, "My_VM@2025"),
+    Vm(231, "123 Server", os_type="windows2019srv_64"),
+    Vm(232, "Finance DB (prod)"),
+    Vm(233, "Büro-Server 7", os_type="windows2016srv_64"),
+    Vm(234, "___"),
+    Vm(235, f"{'a-very-long-name-' * 4}of-a-server"),
+    Vm(240, "WEB.01"),
+    Vm(241, "web-01"),
+    Vm(250, "app1"),
+    Vm(251, "app10"),
     Vm(260, "twin"),
     Vm(261, "twin", vcenter="vcenter2.example.org"),
     Vm(27, "shared-vol", disks=(2000, 2001), volumes={2000: volume(27), 2001: volume(27)}),
@@ -158,6 +194,14 @@ FAILOVERS: tuple[Row, ...] = (
         "status": "pending",
         "source_vm_name": "stuck-pending",
     },
+    {
+        "job_id": "live-15",
+        "vm_id": uuid(15),
+        "job_type": "live",
+        "status": "completed",
+        "source_vm_name": "live-done",
+        "destination_vm_id": "15000000-0000-4000-8000-000000000001",
+    },
     {"job_id": "done-1", "vm_id": uuid(6), "job_type": "live", "status": "completed", "source_vm_name": "short-changeid"},
     {"job_id": "web-1", "vm_id": "WEB01", "job_type": "test", "status": "cleanup", "source_vm_name": "WEB01"},
 )
@@ -175,7 +219,15 @@ def rows(*vms: Vm) -> Rows:
             if named and named not in ids:
                 ids[named] = next(numbers)
                 made["ossea_volumes"].append(
-                    {"id": ids[named], "volume_id": named.upper(), "volume_name": named, "size_gb": 40, "ossea_config_id": 1}
+                    {
+                        "id": ids[named],
+                        "volume_id": named.upper(),
+                        "volume_name": f"migration-{vm.name}-{vm.name}-disk-{vm.disks.index(disk)}",
+                        "size_gb": vm.gib(disk),
+                        "ossea_config_id": 1,
+                        "snapshot_id": vm.snapshot,
+                        "status": "attached",
+                    }
                 )
         made["replication_jobs"] += vm.job_rows()
         made["vm_disks"] += _numbered(vm.disk_rows(ids), numbers)

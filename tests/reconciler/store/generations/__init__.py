@@ -76,14 +76,16 @@ def _g3(rows: Rows) -> Rows:
     vm_of = {j["id"]: j["source_vm_id"].lower() for j in rows["replication_jobs"]}
     ids = {job: contexts[vm]["context_id"] for job, vm in vm_of.items()}
     finished = {j["id"]: (j["status"] == "completed", str(j.get("created_at"))) for j in rows["replication_jobs"]}
+    never = (False, "")
     newest: dict[Any, Row] = {}
-    for disk in sorted(rows["vm_disks"], key=lambda d: finished[d["job_id"]]):
-        newest[ids[disk["job_id"]], disk["disk_id"]] = disk
+    for disk in sorted(rows["vm_disks"], key=lambda d: finished.get(d["job_id"], never)):
+        context = ids.get(disk["job_id"]) or contexts[disk["vmware_uuid"].lower()]["context_id"]
+        newest[context, disk["disk_id"]] = {**disk, "vm_context_id": context}
     return {
         **rows,
         "vm_replication_contexts": list(contexts.values()),
         "replication_jobs": [{**j, "vm_context_id": ids[j["id"]]} for j in rows["replication_jobs"]],
-        "vm_disks": [{**d, "vm_context_id": ids[d["job_id"]]} for d in newest.values()],
+        "vm_disks": list(newest.values()),
         "cbt_history": [
             {**c, "vm_context_id": ids[c["job_id"]], "change_id": c["change_id"] or ""} for c in rows["cbt_history"]
         ],
@@ -95,7 +97,12 @@ def _g3(rows: Rows) -> Rows:
 
 def _contexts(rows: Rows) -> Iterator[Row]:
     seen = set()
-    for job in rows["replication_jobs"]:
+    discovered = (
+        {"source_vm_id": d["vmware_uuid"], "source_vm_name": d["display_name"], "context_status": "discovered"}
+        for d in rows["vm_disks"]
+        if d["job_id"] is None
+    )
+    for job in (*rows["replication_jobs"], *discovered):
         if job["source_vm_id"].lower() not in seen:
             seen.add(job["source_vm_id"].lower())
             yield {
@@ -103,7 +110,7 @@ def _contexts(rows: Rows) -> Iterator[Row]:
                 "vm_name": job["source_vm_name"],
                 "vmware_vm_id": job["source_vm_id"],
                 "vcenter_host": job.get("vcenter_host", ""),
-                "current_status": "ready_for_failover",
+                "current_status": job.get("context_status", "ready_for_failover"),
             }
 
 
