@@ -11,10 +11,11 @@ later step will know, so a plan made before the run and one made in its middle n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from plans.observed import Place, World
+from specs.model import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Reserve(Action):
 
     word = "reserve"
     boot_disk: str | None = None
+    strategy: Strategy = Strategy.VOLUME_SNAPSHOT
 
     def achieved(self, world: World) -> bool:
         return world.run is not None and world.run.reserved
@@ -184,6 +186,99 @@ class AttachReplica(_OnReplica):
 
 
 @dataclass(frozen=True, slots=True)
+class Resume(Action):
+    """Let replication go on during the test: its guest runs on clones, and the replicas are home."""
+
+    word = "resume"
+
+    def achieved(self, world: World) -> bool:
+        return world.run is not None and not world.run.reserved
+
+    @property
+    def subject(self) -> str:
+        return "context"
+
+
+@dataclass(frozen=True, slots=True)
+class CloneReplica(_OnReplica):
+    """Make a volume of the guest's own from a replica's snapshot."""
+
+    word = "clone-replica"
+    name: str
+
+    def achieved(self, world: World) -> bool:
+        clone = world.clone_of(self.volume_id)
+        return clone is not None and clone.state == "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachClone(_OnReplica):
+    """Hang a replica's clone on the guest, at exactly this device."""
+
+    word = "attach-clone"
+    device: int
+
+    def achieved(self, world: World) -> bool:
+        clone = world.clone_of(self.volume_id)
+        if clone is None or world.guest is None or clone.vm_id != world.guest.id or clone.state != "Ready":
+            return False
+        return clone.device_id == self.device and (clone.type == "ROOT") == (self.device == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DetachClone(_OnReplica):
+    """Take a clone off the guest, so that it does not go with it unasked."""
+
+    word = "detach-clone"
+
+    def achieved(self, world: World) -> bool:
+        clone = world.clone_of(self.volume_id)
+        return clone is None or clone.vm_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteClone(_OnReplica):
+    """Delete a clone, by the id recorded when it was made."""
+
+    word = "delete-clone"
+
+    def achieved(self, world: World) -> bool:
+        return world.clone_of(self.volume_id) is None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotGuest(Action):
+    """Make the rollback point of the whole guest: a VM snapshot of the stopped guest with all its disks."""
+
+    word = "snapshot-guest"
+    name: str
+
+    def achieved(self, world: World) -> bool:
+        return world.guest_snapshot is not None and world.guest_snapshot.state == "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class RevertGuest(Action):
+    """Return all disks of the guest to its VM snapshot. The journal's confirmation decides, as for a replica."""
+
+    word = "revert-guest"
+
+    def achieved(self, world: World) -> bool:
+        point = world.run.guest_point if world.run is not None else None
+        return point is not None and point.reverted
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGuestSnapshot(Action):
+    """Delete the guest's VM snapshot, which holds its disks fast. What was not reverted before stays in the disks."""
+
+    word = "delete-guest-snapshot"
+
+    def achieved(self, world: World) -> bool:
+        return world.guest_snapshot is None
+
+
+@dataclass(frozen=True, slots=True)
 class StartGuest(Action):
     """Start the guest; from here on it writes to its disks."""
 
@@ -236,19 +331,27 @@ ORDER: tuple[type[Action], ...] = (
     CreateGuest,
     MarkGuest,
     StopGuest,
+    RevertGuest,
+    DeleteGuestSnapshot,
     DetachDefaultRoot,
     DeleteDefaultRoot,
     DetachReplica,
     RevertReplica,
     SnapshotReplica,
     AttachReplica,
+    Resume,
+    CloneReplica,
+    AttachClone,
+    SnapshotGuest,
     StartGuest,
+    DetachClone,
     DestroyGuest,
+    DeleteClone,
     DeleteSnapshot,
     Release,
 )
 
-TOGETHER: tuple[type[Action], ...] = (SnapshotReplica, RevertReplica, DeleteSnapshot)
+TOGETHER: tuple[type[Action], ...] = (SnapshotReplica, RevertReplica, CloneReplica, DeleteClone, DeleteSnapshot)
 """Kinds whose steps run side by side when they follow each other: the cloud does not queue them behind one VM."""
 
 BY_WORD: Mapping[str, type[Action]] = {kind.word: kind for kind in ORDER}
@@ -257,7 +360,9 @@ BY_WORD: Mapping[str, type[Action]] = {kind.word: kind for kind in ORDER}
 def from_json(data: Mapping[str, Any]) -> Action:
     """Read back what `Action.as_json` wrote. Raises KeyError or TypeError for anything else."""
     kind = BY_WORD[data["action"]]
-    values = {f.name: data[f.name] for f in fields(kind)}
+    values = {f.name: data[f.name] for f in fields(kind) if f.name in data or f.default is MISSING}
+    if "strategy" in values:
+        values["strategy"] = Strategy(values["strategy"])
     for name in ("source", "target"):
         if name in values:
             values[name] = Place(values[name])

@@ -9,8 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import singledispatch
 
-from plans import actions, placing
-from plans.observed import Machine, Nic, Place, Point, RunFacts, Volume, VolumeSnapshot, World
+from plans import actions, placing, strategies
+from plans.observed import (
+    Clone,
+    GuestPoint,
+    Machine,
+    Nic,
+    Place,
+    Point,
+    RunFacts,
+    VmSnapshot,
+    Volume,
+    VolumeSnapshot,
+    World,
+)
+from specs.model import Strategy
 
 UNKNOWN_GUEST = "(known after create-guest)"
 UNKNOWN_ROOT = "(known after create-guest: default root)"
@@ -90,6 +103,8 @@ def _(action: actions.RevertReplica, world: World) -> str | None:
 def _(action: actions.SnapshotReplica, world: World) -> str | None:
     if world.written(action.volume_id):
         return "the guest may have written to it already"
+    if world.place(action.volume_id) is Place.APPLIANCE and strategies.snapshots_in_place(world):
+        return _unreserved(world) or _not_ready(action.volume_id, world)
     return _not_at_rest(action.volume_id, world)
 
 
@@ -108,8 +123,81 @@ def _(action: actions.AttachReplica, world: World) -> str | None:
 
 
 @blocker.register
+def _(action: actions.Resume, world: World) -> str | None:
+    away = [d.key for d in world.source.disks if d.volume_id and world.place(d.volume_id) is not Place.APPLIANCE]
+    return f"{', '.join(away)} not back on the appliance" if away else _snapshots_missing(world)
+
+
+@blocker.register
+def _(action: actions.CloneReplica, world: World) -> str | None:
+    snapshot = world.snapshot_of(_point(action.volume_id, world))
+    if snapshot is None or snapshot.state != "BackedUp":
+        return "its snapshot is not there or not usable"
+    return "it is cloned already" if world.clone_of(action.volume_id) is not None else None
+
+
+@blocker.register
+def _(action: actions.AttachClone, world: World) -> str | None:
+    clone = world.clone_of(action.volume_id)
+    if clone is None:
+        return "there is no clone"
+    if clone.vm_id is not None:
+        return f"the clone hangs on {clone.vm_id}"
+    reason = _guest_not_ready_for_disks(world) or _not_ready(clone.id, world)
+    taken = [v.name for v in world.on(world.guest.id) if v.device_id == action.device] if world.guest else []
+    return reason or (f"device {action.device} is used by {taken[0]}" if taken else None)
+
+
+@blocker.register
+def _(action: actions.DetachClone, world: World) -> str | None:
+    clone = world.clone_of(action.volume_id)
+    if clone is not None and clone.id in world.replicas | set(world.claimed_volumes):
+        return "the recorded clone is a replica"
+    return _guest_not_ready_for_disks(world)
+
+
+@blocker.register
+def _(action: actions.DeleteClone, world: World) -> str | None:
+    clone = world.clone_of(action.volume_id)
+    if clone is None:
+        return None
+    if clone.id in world.replicas | set(world.claimed_volumes):
+        return "the recorded clone is a replica"
+    return "the clone is still attached" if clone.vm_id is not None else None
+
+
+@blocker.register
+def _(action: actions.SnapshotGuest, world: World) -> str | None:
+    if any(world.written(v) for v in world.replicas):
+        return "the guest may have written to its disks already"
+    held = [s.name for s in world.snapshots.values() if s.volume_id in world.replicas and s.state in _ACTIVE]
+    if held:
+        return f"snapshot {held[0]} of a replica is being made"
+    return _guest_not_ready_for_disks(world) or disks_incomplete(world)
+
+
+_ACTIVE = frozenset({"Allocated", "Creating", "CreatedOnPrimary", "BackingUp", "Copying"})
+
+
+@blocker.register
+def _(action: actions.RevertGuest, world: World) -> str | None:
+    if world.guest is None or world.guest.state != "Stopped":
+        return "the guest is not stopped" if world.guest is not None else "there is no guest"
+    found = world.guest_snapshot
+    return None if found is not None and found.state == "Ready" else "its rollback point is not there or not usable"
+
+
+@blocker.register
+def _(action: actions.DeleteGuestSnapshot, world: World) -> str | None:
+    found = world.guest_snapshot
+    if any(world.written(v) for v in world.replicas) and found is not None and found.state == "Ready":
+        return "the guest's writes would stay: it has not been reverted"
+    return None if world.guest is None or world.guest.state == "Stopped" else f"the guest is {world.guest.state}"
+
+
+@blocker.register
 def _(action: actions.StartGuest, world: World) -> str | None:
-    return _guest_not_ready_for_disks(world) or disks_incomplete(world) or points_missing(world) or _stray_nic(world)
+    return _guest_not_ready_for_start(world) or disks_incomplete(world) or points_missing(world) or _stray_nic(world)
 
 
 @blocker.register
@@ -137,18 +225,29 @@ def _(action: actions.Release, world: World) -> str | None:
 
 
 def disks_incomplete(world: World) -> str | None:
-    """Which replica is not on the guest at its place, or None when the guest has every disk it must have."""
+    """Which disk is not on the guest at its place, or None when the guest has every disk it must have."""
+    clones = world.run is not None and world.run.strategy is Strategy.CLONE
     for placement in world.run.placements if world.run else ():
-        volume = world.volumes.get(placement.volume_id)
-        if world.place(placement.volume_id) is not Place.GUEST or volume is None:
-            return f"{placement.disk_key} is not attached to the guest"
+        volume = world.clone_of(placement.volume_id) if clones else world.volumes.get(placement.volume_id)
+        if volume is None or world.guest is None or volume.vm_id != world.guest.id:
+            return f"{'the clone of ' if clones else ''}{placement.disk_key} is not attached to the guest"
         if volume.device_id != placement.guest_device:
             return f"{placement.disk_key} is at device {volume.device_id}, not {placement.guest_device}"
     return None if world.run and world.run.placements else "no disk is recorded for the guest"
 
 
 def points_missing(world: World) -> str | None:
-    """Which replica has no usable rollback point, or None when all have one."""
+    """Which replica has no usable rollback point, or None when all have one; one that is only cloned needs none."""
+    if world.run is not None and world.run.strategy is Strategy.CLONE:
+        lent = [p.disk_key for p in world.run.placements if world.place(p.volume_id) is Place.GUEST]
+        return f"{lent[0]} itself is on the guest, not its clone" if lent else None
+    if world.run is not None and world.run.strategy is Strategy.VM_SNAPSHOT:
+        found = world.guest_snapshot
+        return None if found is not None and found.state == "Ready" else "the guest has no usable rollback point"
+    return _snapshots_missing(world)
+
+
+def _snapshots_missing(world: World) -> str | None:
     for placement in world.run.placements if world.run else ():
         snapshot = world.snapshot_of(world.run.point(placement.volume_id) if world.run else None)
         if snapshot is None or snapshot.state != "BackedUp":
@@ -164,12 +263,15 @@ def _unreserved(world: World) -> str | None:
     return None if world.run is not None and world.run.reserved else "the VM is not reserved"
 
 
-def _guest_not_ready_for_disks(world: World) -> str | None:
+def _guest_not_ready_for_start(world: World) -> str | None:
     if world.guest is None:
         return "there is no guest"
-    if world.guest.state != "Stopped":
-        return f"the guest is {world.guest.state}"
-    return _snapshot_row(world, world.guest)
+    return None if world.guest.state == "Stopped" else f"the guest is {world.guest.state}"
+
+
+def _guest_not_ready_for_disks(world: World) -> str | None:
+    reason = _guest_not_ready_for_start(world)
+    return reason if reason is not None or world.guest is None else _snapshot_row(world, world.guest)
 
 
 def _appliance_blocked(world: World) -> str | None:
@@ -188,9 +290,13 @@ def _snapshot_row(world: World, machine: Machine) -> str | None:
 def _not_fit_for_appliance(action: actions.AttachReplica, world: World) -> str | None:
     if action.device == 0:
         return "device 0 of the appliance is its own root"
-    if world.written(action.volume_id) and world.snapshot_of(_point(action.volume_id, world)) is not None:
+    if world.written(action.volume_id) and _revertible(action.volume_id, world):
         return "the guest may have written to it and it has not been reverted"
     return _appliance_blocked(world)
+
+
+def _revertible(volume_id: str, world: World) -> bool:
+    return world.snapshot_of(_point(volume_id, world)) is not None or world.guest_snapshot is not None
 
 
 def _point(volume_id: str, world: World) -> Point | None:
@@ -237,7 +343,7 @@ def after(action: actions.Action, world: World) -> World:
 @after.register
 def _(action: actions.Reserve, world: World) -> World:
     placements = _run(world).placements or placing.placements(world, action.boot_disk)
-    return replace(world, run=replace(_run(world), reserved=True, placements=placements))
+    return replace(world, run=replace(_run(world), reserved=True, placements=placements, strategy=action.strategy))
 
 
 @after.register
@@ -296,6 +402,61 @@ def _(action: actions.AttachReplica, world: World) -> World:
     kind = "ROOT" if action.device == 0 else "DATADISK"
     vm_id = machine.id if machine else None
     return _moved(world, action.volume_id, vm_id=vm_id, device_id=action.device, type=kind)
+
+
+@after.register
+def _(action: actions.Resume, world: World) -> World:
+    return replace(world, run=replace(_run(world), reserved=False))
+
+
+@after.register
+def _(action: actions.CloneReplica, world: World) -> World:
+    replica, ident = world.volumes.get(action.volume_id), f"(known after clone-replica {action.disk})"
+    size, zone = (replica.size, replica.zone_id) if replica is not None else (0, "")
+    others = tuple(c for c in _run(world).clones if c.volume_id != action.volume_id)
+    run = replace(_run(world), clones=(*others, Clone(action.volume_id, action.name, ident)))
+    made = Volume(ident, action.name, "Ready", "DATADISK", size, zone)
+    return replace(world, volumes={**world.volumes, ident: made}, run=run)
+
+
+@after.register
+def _(action: actions.AttachClone, world: World) -> World:
+    clone, kind = world.clone_of(action.volume_id), "ROOT" if action.device == 0 else "DATADISK"
+    vm_id = world.guest.id if world.guest else None
+    return _moved(world, clone.id if clone else None, vm_id=vm_id, device_id=action.device, type=kind)
+
+
+@after.register
+def _(action: actions.DetachClone, world: World) -> World:
+    clone = world.clone_of(action.volume_id)
+    return _moved(world, clone.id if clone else None, vm_id=None, device_id=None, type="DATADISK")
+
+
+@after.register
+def _(action: actions.DeleteClone, world: World) -> World:
+    clone = world.clone_of(action.volume_id)
+    return replace(world, volumes={k: v for k, v in world.volumes.items() if clone is None or k != clone.id})
+
+
+@after.register
+def _(action: actions.SnapshotGuest, world: World) -> World:
+    ident, guest = "(known after snapshot-guest)", world.guest.id if world.guest else ""
+    rows = {**world.vm_snapshots, ident: VmSnapshot(ident, action.name, guest, "Ready")}
+    return replace(world, vm_snapshots=rows, run=replace(_run(world), guest_point=GuestPoint(action.name, ident)))
+
+
+@after.register
+def _(action: actions.RevertGuest, world: World) -> World:
+    point = _run(world).guest_point
+    reverted = replace(point, reverted=True) if point is not None else None
+    return replace(world, run=replace(_run(world), guest_point=reverted))
+
+
+@after.register
+def _(action: actions.DeleteGuestSnapshot, world: World) -> World:
+    gone = world.guest_snapshot
+    rows = {k: s for k, s in world.vm_snapshots.items() if gone is None or k != gone.id}
+    return replace(world, vm_snapshots=rows)
 
 
 @after.register

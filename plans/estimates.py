@@ -23,12 +23,19 @@ _FIXED: Mapping[type[actions.Action], int] = {
     actions.DeleteDefaultRoot: 2,
     actions.DetachReplica: 10,
     actions.AttachReplica: 6,
+    actions.Resume: 1,
+    actions.AttachClone: 6,
+    actions.SnapshotGuest: 15,
     actions.StartGuest: 60,
+    actions.RevertGuest: 15,
+    actions.DeleteGuestSnapshot: 30,
+    actions.DetachClone: 10,
+    actions.DeleteClone: 3,
     actions.DestroyGuest: 12,
     actions.DeleteSnapshot: 10,
     actions.Release: 1,
 }
-_COPIES = (actions.SnapshotReplica, actions.RevertReplica)
+_COPIES = (actions.SnapshotReplica, actions.RevertReplica, actions.CloneReplica)
 
 
 def expected(action: actions.Action, world: World) -> timedelta:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from plans import placing
+from plans import placing, strategies
 from plans.observed import Disk, Place, World
-from specs.model import Spec, State, Strategy
+from specs.model import Spec, State
 
 GIB = 1024**3
 
@@ -40,13 +40,10 @@ def _supported(spec: Spec, _world: World) -> Iterator[Reason]:
         yield Reason("NOT_OFFERED", "live failover is not offered by this version", "use state: test-failover")
 
 
-def _strategy(spec: Spec, _world: World) -> Iterator[Reason]:
-    if spec.strategy not in (None, Strategy.VOLUME_SNAPSHOT):
-        yield Reason(
-            "STRATEGY_NOT_OFFERED",
-            f"strategy {spec.strategy} is not offered by this version",
-            "leave `strategy` out, or say `strategy: volume-snapshot`",
-        )
+def _strategy(spec: Spec, world: World) -> Iterator[Reason]:
+    choice = strategies.choose(spec, world)
+    for objection in strategies.objections(choice.strategy, world):
+        yield Reason("STRATEGY_NOT_POSSIBLE", f"strategy {choice.strategy}: {objection.text}", objection.fix)
 
 
 def _described(_spec: Spec, world: World) -> Iterator[Reason]:

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from specs.model import Strategy
+
+REMOVED = frozenset({"Destroy", "Destroyed", "Expunging", "Expunged"})
+"""States of a volume that was deleted and is still listed."""
+
 
 class Place(StrEnum):
     """Where a replica hangs."""
@@ -101,11 +106,21 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this cloud and this account can do, from `listCapabilities` and the account itself."""
+    """What this cloud and this account can do.
+
+    `release` and `kvm_snapshot_enabled` are from `listCapabilities`; `may_expunge` and what is left of the account's limits
+    (counts and GiB, None where there is none) from `listAccounts`; `storage` is the kind of primary storage that the
+    settings declare (`nfs`, `local`, `shared-mount-point`, `ceph`, `managed`), empty where they do not: users cannot see it.
+    """
 
     release: str = ""
     kvm_snapshot_enabled: bool = False
     may_expunge: bool = False
+    storage: str = ""
+    volumes_left: int | None = None
+    snapshots_left: int | None = None
+    primary_gib_left: int | None = None
+    secondary_gib_left: int | None = None
 
 
 # --- The replication system's database --------------------------------------------------------------------------------
@@ -202,6 +217,24 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Clone:
+    """The copy of a replica that the guest gets in its place: `volume_id` is the replica's, `clone_id` its own if known."""
+
+    volume_id: str
+    name: str
+    clone_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestPoint:
+    """The VM snapshot of the whole guest: `snapshot_id` once known; `reverted` once a revert is confirmed."""
+
+    name: str
+    snapshot_id: str | None = None
+    reverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """What the journal knows of the run in hand and no look could tell.
 
@@ -218,6 +251,13 @@ class RunFacts:
     points: tuple[Point, ...] = ()
     start_sent: bool = False
     running_since: datetime | None = None
+    strategy: Strategy = Strategy.VOLUME_SNAPSHOT
+    clones: tuple[Clone, ...] = ()
+    guest_point: GuestPoint | None = None
+
+    def clone(self, volume_id: str) -> Clone | None:
+        """The clone of that replica, if the run made one."""
+        return next((c for c in self.clones if c.volume_id == volume_id), None)
 
     def point(self, volume_id: str) -> Point | None:
         """The rollback point of that replica, if the run made one."""
@@ -296,10 +336,28 @@ class World:
 
     def written(self, volume_id: str) -> bool:
         """Whether the guest of this run may have written to the replica since it was last clean."""
-        if self.run is None or not self.run.start_sent:
+        run = self.run
+        if run is None or not run.start_sent or run.strategy is Strategy.CLONE:
             return False
-        point = self.run.point(volume_id)
+        point = run.guest_point if run.strategy is Strategy.VM_SNAPSHOT else run.point(volume_id)
         return point is None or not point.reverted
+
+    def clone_of(self, volume_id: str) -> Volume | None:
+        """The clone of a replica, by its recorded id; None when it is not made, or gone."""
+        clone = self.run.clone(volume_id) if self.run is not None else None
+        found = self.volumes.get(clone.clone_id) if clone is not None and clone.clone_id is not None else None
+        return None if found is None or found.state in REMOVED else found
+
+    @property
+    def guest_snapshot(self) -> VmSnapshot | None:
+        """The VM snapshot behind the guest's rollback point: by recorded id, else by its name on the guest."""
+        point = self.run.guest_point if self.run is not None else None
+        if point is None or self.guest is None:
+            return None
+        if point.snapshot_id is not None:
+            return self.vm_snapshots.get(point.snapshot_id)
+        named = (s for s in self.vm_snapshots.values() if s.vm_id == self.guest.id and s.name == point.name)
+        return next(named, None)
 
     @property
     def default_root(self) -> Volume | None:

@@ -143,3 +143,13 @@ def guest_name(world: World) -> str:
 def point_name(world: World, disk_key: str) -> str:
     """The name of a replica's rollback point, the same in every pass of a run."""
     return f"test-failover-{guest_name(world)}-{disk_key}"
+
+
+def clone_name(world: World, disk_key: str) -> str:
+    """The name of a replica's clone, the same in every pass of a run."""
+    return f"{point_name(world, disk_key)}-clone"
+
+
+def guest_point_name(world: World) -> str:
+    """The name of the guest's VM snapshot, the same in every pass of a run."""
+    return f"test-failover-{guest_name(world)}"

@@ -50,6 +50,24 @@ class Step:
         return cls(data["number"], actions.from_json(data), data["on"], data["because"], takes)
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Another way to protect the replicas: why it is not possible, or its price (times, GiB beside the replicas)."""
+
+    strategy: Strategy
+    against: str | None
+    takes_there: timedelta = timedelta()
+    pause: timedelta = timedelta()
+    extra_gib: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The offer as plain data; times are whole seconds."""
+        if self.against is not None:
+            return {"strategy": str(self.strategy), "possible": False, "reason": self.against}
+        times = {name: int(getattr(self, name).total_seconds()) for name in ("takes_there", "pause")}
+        return {"strategy": str(self.strategy), "possible": True, **times, "extra_gib": self.extra_gib}
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps from a world to a goal.
@@ -68,6 +86,7 @@ class Plan:
     facts: Mapping[str, Fact]
     steps: tuple[Step, ...]
     way_back: tuple[Step, ...]
+    extra_gib: int = 0
     warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -99,6 +118,9 @@ class Plan:
         """How long replication of this VM stands still: there, the hold, and back."""
         if not self.steps:
             return timedelta()
+        resumed = next((n for n, s in enumerate(self.steps, 1) if isinstance(s.action, actions.Resume)), None)
+        if resumed is not None:
+            return _elapsed(self.steps[:resumed])
         return self.takes_there + (self.spec.duration or timedelta()) + self.takes_back
 
     def as_json(self) -> dict[str, Any]:
@@ -115,6 +137,7 @@ class Plan:
             "takes_there": int(self.takes_there.total_seconds()),
             "takes_back": int(self.takes_back.total_seconds()),
             "replication_pause": int(self.pause.total_seconds()),
+            "extra_gib": self.extra_gib,
             "warnings": list(self.warnings),
             "facts": dict(self.facts),
             "steps": [s.as_json() for s in self.steps],
@@ -148,6 +171,7 @@ class Plan:
             facts=data["facts"],
             steps=tuple(map(Step.from_json, data["steps"])),
             way_back=tuple(map(Step.from_json, data["way_back"])),
+            extra_gib=data["extra_gib"],
             warnings=tuple(data["warnings"]),
         )
 

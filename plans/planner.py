@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from plans import actions, compare, effects, estimates, guards, placing, strategies
 from plans.observed import Place, World
-from plans.plan import Fact, Plan, Refusal, Step
+from plans.plan import Fact, Offer, Plan, Refusal, Step
 from specs.goal import GoalKind
-from specs.model import Spec
+from specs.model import Spec, Strategy
 
 
 def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True) -> Plan | Refusal:
@@ -23,11 +23,12 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     against = guards.reasons(spec, world) if _needs_guards(goal, world) else ()
     if against:
         return Refusal(spec, world.source.name, goal, against)
-    there, after, fault = _steps(spec, goal, world)
+    choice = strategies.choose(spec, world)
+    there, after, fault = _steps(spec, goal, world, choice.strategy)
     if fault is not None:
         return Refusal(spec, world.source.name, goal, (fault,))
-    back = _steps(spec, GoalKind.PROTECTED, after)[0] if with_way_back and goal is GoalKind.TESTING else ()
-    choice = strategies.choose(spec, world)
+    testing = with_way_back and goal is GoalKind.TESTING
+    back = _steps(spec, GoalKind.PROTECTED, after, choice.strategy)[0] if testing else ()
     return Plan(
         spec=spec,
         vm=world.source.name,
@@ -39,8 +40,24 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         facts=facts(spec, world),
         steps=there,
         way_back=back,
+        extra_gib=strategies.extra_gib(choice.strategy, world),
         warnings=(*world.source.findings, *_not_acted_on(spec)),
     )
+
+
+def offers(spec: Spec, world: World) -> tuple[Offer, ...]:
+    """What each other way to protect the replicas would cost for this test, or why it is not possible."""
+    others = (s for s in strategies.STRATEGIES if s is not strategies.choose(spec, world).strategy)
+    return tuple(_offer(spec.model_copy(update={"strategy": other}), other, world) for other in others)
+
+
+def _offer(spec: Spec, strategy: Strategy, world: World) -> Offer:
+    against = strategies.objections(strategy, world)
+    found = plan(spec, GoalKind.TESTING, world) if not against else None
+    if isinstance(found, Plan):
+        return Offer(strategy, None, found.takes_there, found.pause, found.extra_gib)
+    reasons = [r.text for r in found.reasons] if isinstance(found, Refusal) else [o.text for o in against]
+    return Offer(strategy, "; ".join(reasons))
 
 
 def remainder(approved: tuple[Step, ...], now: tuple[Step, ...]) -> int | None:
@@ -51,15 +68,17 @@ def remainder(approved: tuple[Step, ...], now: tuple[Step, ...]) -> int | None:
 
 
 def _needs_guards(goal: GoalKind, world: World) -> bool:
-    """The way home is never barred; a test is, until its VM is reserved; live failover always."""
+    """The way home is never barred; a test is, until its VM was reserved; live failover always."""
     if goal is GoalKind.TESTING:
-        return world.run is None or not world.run.reserved
+        return world.run is None or not (world.run.reserved or world.run.placements)
     return goal is GoalKind.LIVE
 
 
-def _steps(spec: Spec, goal: GoalKind, world: World) -> tuple[tuple[Step, ...], World, guards.Reason | None]:
+def _steps(
+    spec: Spec, goal: GoalKind, world: World, strategy: Strategy
+) -> tuple[tuple[Step, ...], World, guards.Reason | None]:
     steps: list[Step] = []
-    for action, because in _ordered(spec, goal, world):
+    for action, because in _ordered(spec, goal, world, strategy):
         stands_in_the_way = effects.blocker(action, world)
         if stands_in_the_way is not None:
             text = f"{action.word} {label(action, world)}: {stands_in_the_way}"
@@ -68,15 +87,15 @@ def _steps(spec: Spec, goal: GoalKind, world: World) -> tuple[tuple[Step, ...], 
         takes = estimates.expected(action, world)
         steps.append(Step(len(steps) + 1, action, label(action, world), because, takes))
         world = effects.after(action, world)
-    left = compare.changes(spec, goal, world)
+    left = compare.changes(spec, goal, world, strategy)
     if left:
         text = f"the plan would leave {left[0].subject} {left[0].now} instead of {left[0].wanted}"
         return tuple(steps), world, guards.Reason("PLAN_INCOMPLETE", text, "report this plan: it is a defect")
     return tuple(steps), world, None
 
 
-def _ordered(spec: Spec, goal: GoalKind, world: World) -> list[tuple[actions.Action, str]]:
-    needed = [need for change in compare.changes(spec, goal, world) for need in change.needs]
+def _ordered(spec: Spec, goal: GoalKind, world: World, strategy: Strategy) -> list[tuple[actions.Action, str]]:
+    needed = [need for change in compare.changes(spec, goal, world, strategy) for need in change.needs]
     positions = {d.volume_id: n for n, d in enumerate(placing.in_order(world.source.disks, _boot(spec, world)))}
 
     def key(need: tuple[actions.Action, str]) -> tuple[int, int]:
@@ -98,6 +117,10 @@ def label(action: actions.Action, world: World) -> str:
         return f"{_replica(action.disk, action.volume_id, world)} from {action.source}{_device(action, world)}"
     if isinstance(action, actions.AttachReplica):
         return f"{action.disk} to {action.target}, device {action.device}"
+    if isinstance(action, actions.AttachClone):
+        return f"clone of {action.disk} to guest, device {action.device}"
+    if isinstance(action, actions.DetachClone | actions.DeleteClone):
+        return f"clone of {action.disk}"
     if action.subject in world.replicas:
         return getattr(action, "disk", action.subject)
     if action.subject == "context":

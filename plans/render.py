@@ -71,7 +71,7 @@ def plan_lines(plan: Plan, detail: bool = False, width: int = WIDE) -> list[Line
     lines.append(())
     lines += _table(plan, detail, width)
     lines.append(())
-    lines += _footer(plan)
+    lines += _footer(plan, width)
     return lines
 
 
@@ -97,6 +97,8 @@ def _header(plan: Plan, width: int) -> Iterator[Line]:
     if plan.goal is not GoalKind.TESTING:
         return
     yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}", width)
+    pause = format_duration(_minutes(plan.pause))
+    yield line("  price       ", f"replication paused about {pause}, {plan.extra_gib} GiB beside the replicas")
     yield from (line("  network     " if n == 0 else "              ", net) for n, net in enumerate(plan.networks))
     yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
 
@@ -109,12 +111,13 @@ def _wrapped(title: str, text: str, width: int) -> Iterator[Line]:
 def _table(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     titles = max(len(wording.of(s.action).title) for s in plan.steps)
     objects = max(len(s.on) for s in plan.steps)
-    head = f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>8}"
+    times = max(len("takes"), *(len(format_duration(s.takes)) for s in plan.steps))
+    head = f"   #     {'step':<{titles}}  {'on':<{objects}}  {'takes':>{times}}"
     reasons = max(len(_reason(s)) for s in plan.steps)
     beside = len(head) + 3 + reasons <= width
     yield line(Span(head + ("   because · undone by" if beside else "   (beneath: because · undone by)"), Meaning.HISTORY))
     for step in plan.steps:
-        yield from _rows(step, titles, objects, beside)
+        yield from _rows(step, (titles, objects, times), beside)
         if detail:
             yield _detail(step)
     if plan.goal is GoalKind.TESTING and plan.spec.duration is not None:
@@ -125,12 +128,13 @@ def _reason(step: Step) -> str:
     return f"{step.because} · {wording.of(step.action).undo}"
 
 
-def _rows(step: Step, titles: int, objects: int, beside: bool) -> Iterator[Line]:
+def _rows(step: Step, widths: tuple[int, int, int], beside: bool) -> Iterator[Line]:
     words = wording.of(step.action)
+    titles, objects, times = widths
     row = line(
         f"  {step.number:>2}  ",
         Span(words.symbol, SYMBOL_MEANING[words.symbol]),
-        f"  {words.title:<{titles}}  {step.on:<{objects}}  {format_duration(step.takes):>8}",
+        f"  {words.title:<{titles}}  {step.on:<{objects}}  {format_duration(step.takes):>{times}}",
     )
     if beside:
         yield (*row, Span(f"   {_reason(step)}", Meaning.HISTORY))
@@ -156,20 +160,20 @@ def _hold(plan: Plan, width: int) -> Iterator[Line]:
         yield line(f"  {number:>2}  ", Span("=", Meaning.VERIFIED), f"  {row}") if n == 0 else line(f"         {row}")
 
 
-def _footer(plan: Plan) -> Iterator[Line]:
+def _footer(plan: Plan, width: int) -> Iterator[Line]:
     counts: dict[str, int] = {}
     for step in plan.steps:
         symbol = wording.of(step.action).symbol
         counts[symbol] = counts.get(symbol, 0) + 1
     told = ", ".join(f"{counts[s]} {VERBS[s]}" for s in "+~>-" if s in counts)
-    yield line(f"  {len(plan.steps)} actions: {told}, 0 on objects not ours")
+    yield from _wrapped("  ", f"{len(plan.steps)} actions: {told}, 0 on objects not ours", width)
     if plan.way_back:
         yield line(f"  way back: {len(plan.way_back)} steps, planned and legal from where these end")
     yield line("  digest ", Span(plan.digest, Meaning.HISTORY))
 
 
-def refusal_lines(refusal: Refusal) -> list[Line]:
-    """A refusal for a terminal: every reason, and what to do about it."""
+def refusal_lines(refusal: Refusal, width: int = WIDE) -> list[Line]:
+    """A refusal for a terminal of this many columns: every reason, and what to do about it."""
     head = line(
         Span(refusal.vm, Meaning.STRONG),
         f"  → {refusal.goal}   ",
@@ -177,8 +181,9 @@ def refusal_lines(refusal: Refusal) -> list[Line]:
     )
     lines = [head, ()]
     for reason in refusal.reasons:
-        lines.append(line("  ", Span("! ", Meaning.BROKEN), reason.text, Span(f"  [{reason.code}]", Meaning.HISTORY)))
-        lines.append(line("      ", reason.fix))
+        first, *rest = _wrapped("", f"{reason.text}  [{reason.code}]", width - 4)
+        lines += [line("  ", Span("! ", Meaning.BROKEN), *first), *(line("    ", *more) for more in rest)]
+        lines += _wrapped("      ", reason.fix, width)
     return lines
 
 

@@ -77,6 +77,43 @@ WORDS: Mapping[type[actions.Action], Wording] = {
     actions.AttachReplica: Wording(
         ">", "attach replica", "hangs on nothing, device free", "hangs at exactly this device", "detach", Risk.DATA
     ),
+    actions.Resume: Wording(
+        "~",
+        "resume",
+        "every replica home, every snapshot made",
+        "replication may go on during the test",
+        "none needed",
+        Risk.NONE,
+    ),
+    actions.CloneReplica: Wording(
+        "+", "clone replica", "its snapshot is usable", "a volume of the guest's own", "delete", Risk.NONE
+    ),
+    actions.AttachClone: Wording(
+        ">", "attach clone", "guest stopped, device free", "hangs at exactly this device", "detach", Risk.NONE
+    ),
+    actions.SnapshotGuest: Wording(
+        "+",
+        "snapshot guest",
+        "stopped, every disk attached and verified",
+        "rollback point of all disks; they stay on the guest",
+        "delete",
+        Risk.LOW,
+    ),
+    actions.RevertGuest: Wording(
+        "~",
+        "revert guest",
+        "stopped, rollback point usable",
+        "all disks as at the rollback point; the test's writes are gone",
+        "none: this is the way back",
+        Risk.DATA,
+    ),
+    actions.DeleteGuestSnapshot: Wording(
+        "-", "delete guest snapshot", "its revert is confirmed", "the disks may leave the guest", "none", Risk.DATA
+    ),
+    actions.DetachClone: Wording(">", "detach clone", "guest stopped", "hangs on nothing", "attach again", Risk.NONE),
+    actions.DeleteClone: Wording(
+        "-", "delete clone", "detached, and the one recorded when it was made", "gone", "none: made by this run", Risk.LOW
+    ),
     actions.StartGuest: Wording(
         "~",
         "start guest",

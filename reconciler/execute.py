@@ -10,14 +10,14 @@ remembers anything.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from plans import actions, effects, estimates
-from plans.observed import Place, World
+from plans.observed import Place, Volume, World
 from reconciler import crashpoints, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack import errors
@@ -43,7 +43,8 @@ from reconciler.settings import Limits
 from reconciler.store import journal
 from reconciler.store.database import Connection
 from reconciler.store.journal import Lease, Run, StepRow, StepState
-from reconciler.store.legacy import CONTEXT_RESERVED, Legacy
+from reconciler.store.legacy import CONTEXT_READY, CONTEXT_RESERVED, Legacy
+from specs.model import Strategy
 
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
 BACKOFF_LONGEST = timedelta(minutes=2)
@@ -103,8 +104,8 @@ class Executor:
             turn, phase = batch.turn, phases.of_step(batch.turn.run, batch.rows[0].word)
             for row in batch.rows:
                 journal.learn(connection, turn.run, _known_before(row.action, turn.world), now)
-                if isinstance(row.action, actions.Reserve):
-                    self.legacy.set_context(connection, turn.run, CONTEXT_RESERVED, now)
+                if type(row.action) in _CONTEXTS:
+                    self.legacy.set_context(connection, turn.run, _CONTEXTS[type(row.action)], now)
             if turn.run.progress < phase.percent:
                 reached[turn.run.id] = phase.percent
                 self.legacy.project(connection, turn.run, phase.status, now)
@@ -172,7 +173,7 @@ class Executor:
         if row.deadline is not None and now >= row.deadline:
             why = f"cloud job {row.custom_job_id} is still pending after its deadline; looking on"
             return Outcome(Kind.STUCK, why, until=now + self.limits.poll)
-        return Outcome(Kind.WAIT, f"cloud job {row.custom_job_id} running", until=now + self.limits.poll)
+        return Outcome(Kind.WAIT, "running", until=now + self.limits.poll)
 
     def _ended(self, row: StepRow, world: World, result: JobResult, now: datetime) -> Outcome:
         match result:
@@ -191,9 +192,8 @@ class Executor:
         """Believed when the look agrees; an id just learned is looked up in the next round."""
         learned = _from_result(row.action, result)
         if isinstance(row.action, _NEEDS_RESULT):
-            at_rest = world.volumes.get(row.subject)
-            if at_rest is None or at_rest.state != "Ready":
-                return self._unseen(row, now, "reverted, but the volume is not Ready yet")
+            if not _at_rest(row.action, world):
+                return self._unseen(row, now, "reverted, but not Ready yet")
             return Outcome(Kind.DONE, learned=learned)
         if row.action.achieved(world):
             return Outcome(Kind.DONE, learned={**learned, **learned_after(row.action, world, now)})
@@ -272,9 +272,10 @@ class Batch:
     outcomes: tuple[Outcome, ...] = ()
 
 
-_OURS = (actions.Reserve, actions.Release)
-_WITHOUT_JOB = (actions.Reserve, actions.Release, actions.DeleteDefaultRoot)
-_NEEDS_RESULT = (actions.RevertReplica,)
+_OURS = (actions.Reserve, actions.Resume, actions.Release)
+_WITHOUT_JOB = (*_OURS, actions.DeleteDefaultRoot, actions.DeleteClone)
+_NEEDS_RESULT = (actions.RevertReplica, actions.RevertGuest)
+_CONTEXTS: Mapping[type[actions.Action], str] = {actions.Reserve: CONTEXT_RESERVED, actions.Resume: CONTEXT_READY}
 _NEXT_STATE: Mapping[Kind, StepState] = {
     Kind.DONE: StepState.DONE,
     Kind.WAIT: StepState.WAITING,
@@ -285,12 +286,25 @@ _NEXT_STATE: Mapping[Kind, StepState] = {
 }
 
 
+def _at_rest(action: actions.Action, world: World) -> bool:
+    """Whether what was reverted can be used again."""
+    if isinstance(action, actions.RevertGuest):
+        volumes = world.on(world.guest.id) if world.guest is not None else ()
+        return world.guest_snapshot is not None and world.guest_snapshot.state == "Ready" and _ready(volumes)
+    found = world.volumes.get(action.subject)
+    return found is not None and _ready((found,))
+
+
+def _ready(volumes: Iterable[Volume]) -> bool:
+    return all(v.state == "Ready" for v in volumes)
+
+
 def _from_answer(answer: CallOutcome, learned: Mapping[str, Any], ours: bool, again: datetime) -> Outcome:
     match answer:
         case Done():
             return Outcome(Kind.DONE if ours else Kind.WAIT, "" if ours else "looking", learned=learned)
         case Accepted():
-            return Outcome(Kind.WAIT, f"cloud job {answer.job_id} accepted", learned=learned)
+            return Outcome(Kind.WAIT, "accepted", learned=learned)
         case Refused(retryable=True):
             return Outcome(Kind.RETRY, f"{answer.code}: {answer.text}", answer.code, again)
         case Refused():
@@ -311,6 +325,10 @@ def _known_before(action: actions.Action, world: World) -> dict[str, Any]:
         return {"placements": reserved.placements if reserved else ()}
     if isinstance(action, actions.CreateGuest):
         return {"guest_name": action.name}
+    if isinstance(action, actions.CloneReplica):
+        return {"clone": (action.volume_id, action.name)}
+    if isinstance(action, actions.SnapshotGuest):
+        return {"guest_point": action.name}
     return {}
 
 
@@ -322,6 +340,10 @@ def _from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]
         return {"guest_id": result.entity_id}
     if isinstance(action, actions.SnapshotReplica) and result.entity_id:
         return {"snapshot_id": (action.volume_id, result.entity_id)}
+    if isinstance(action, actions.CloneReplica) and result.entity_id:
+        return {"clone_id": (action.volume_id, result.entity_id)}
+    if isinstance(action, actions.RevertGuest):
+        return {"guest_reverted": True}
     return {}
 
 
@@ -339,6 +361,9 @@ def permit(run: Run, world: World, fleet: Fleet) -> Permit:
     """What this run may touch, for the client's lowest layer to check once more."""
     facts = world.run
     placements = facts.placements if facts else ()
+    clones = {p.volume_id: found.id for p in placements if (found := world.clone_of(p.volume_id)) is not None}
+    lent = clones if run.strategy is Strategy.CLONE else {p.volume_id: p.volume_id for p in placements}
+    whole = world.guest_snapshot
     return Permit(
         run_id=run.id,
         kind="test",
@@ -349,11 +374,18 @@ def permit(run: Run, world: World, fleet: Fleet) -> Permit:
         guest_name=facts.guest_name if facts else "",
         default_root_id=facts.default_root_id if facts else None,
         allowed_networks=world.test_networks,
-        guest_devices={p.volume_id: p.guest_device for p in placements},
+        guest_devices={lent[p.volume_id]: p.guest_device for p in placements if p.volume_id in lent},
+        clones=frozenset(clones.values()),
         snapshots={s.id: _releasable(s.volume_id, world) for s in _own_snapshots(world)},
+        guest_snapshot_id=whole.id if whole is not None else None,
+        guest_snapshot_releasable=whole is not None and (whole.state != "Ready" or _clean(world)),
         points_ready=effects.points_missing(world) is None,
         replication_idle=not world.source.active_jobs,
     )
+
+
+def _clean(world: World) -> bool:
+    return not any(world.written(volume_id) for volume_id in world.replicas)
 
 
 def _seen(world: World, busy: frozenset[str] | None) -> Seen:

@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from plans import actions, guards, placing, planner
-from plans.observed import Estate, RunFacts, Source, World
+from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
 from reconciler.clock import Clock
@@ -32,7 +32,7 @@ from reconciler.store.database import Connection, Database
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow
 from specs.goal import Goal, GoalKind, goal_at
-from specs.model import Spec, State
+from specs.model import Spec, State, Strategy
 
 KNOWN_FOR = timedelta(minutes=1)
 STUCK_AGAIN = timedelta(minutes=5)
@@ -105,7 +105,7 @@ class Engine:
             with self.database.read() as connection:
                 sources = self.legacy.sources(connection)
             fleet = observe.fleet(sources, self.settings.networks.test)
-            self._known = (fleet, observe.standing(self.client, now))
+            self._known = (fleet, observe.standing(self.client, now, self.settings.cloudstack.storage))
         fleet, standing = self._known
         return Look(fleet, observe.estate(self.client, now, standing))
 
@@ -146,13 +146,14 @@ class Engine:
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
-    def round(self, only: frozenset[str] | None = None) -> Round:
+    def round(self, only: frozenset[str] | None = None, *, begin: bool = True) -> Round:
         """One pass for every VM that is due (of `only`, if given). Raises `CloudError` when no look was possible.
 
-        Jobs first, then the look: what a job did is seen by a look that began after it ended.
+        Jobs first, then the look: what a job did is seen by a look that began after it ended. With `begin` False, what is
+        under way is settled and nothing else is begun; the round is `resting` when nothing was under way any more.
         """
         now = self.clock.now()
-        due = self._due(now, only)
+        due = self._due(now, only) if begin else self._due(now, only).settling(only)
         if not due.keys:
             return Round(next_at=due.expiry, resting=due.resting)
         self._board.refresh(job for _, _, job, _ in due.under_way)
@@ -160,13 +161,15 @@ class Engine:
         keys = [key for key in due.keys if key not in busy]
         if not keys:
             return Round(next_at=now + self.settings.engine.poll)
-        passes = self._passes(keys, self.look(anew=not due.beginning.isdisjoint(keys)))
+        passes = self._passes(keys, self.look(anew=not due.beginning.isdisjoint(keys)), begin)
         return Round(passes, min((p.until for p in passes if p.until), default=due.expiry))
 
-    def _passes(self, due: list[str], look: Look) -> tuple[Pass, ...]:
-        """Settle what is under way for all, read the journal again, then let each go on."""
+    def _passes(self, due: list[str], look: Look, begin: bool) -> tuple[Pass, ...]:
+        """Settle what is under way for all, read the journal again, then let each go on (unless nothing may `begin`)."""
         held, stopped = self._leased(due, look)
         settled = self._settled([d for d in held.values() if d.under_way], look)
+        if not begin:
+            return (*stopped, *settled.values())
         free = [key for key in held if key not in settled]
         leases = {key: held[key].lease for key in free}
         with self.database.read() as connection:
@@ -344,7 +347,7 @@ class Engine:
             return self._not_begun(connection, accepted, source, "the world changed since the plan was approved; plan again")
         run, rows = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
         self._show(connection, run, phases.VALIDATING, now)
-        return replace(dossier, run=run, attempt=run.attempt, facts=RunFacts(run.id, run.guest_name), rest=rows)
+        return replace(dossier, run=run, attempt=run.attempt, facts=journal.fresh(run), rest=rows)
 
     def _nothing_to_begin(self, connection: Connection, accepted: AcceptedSpec, source: Source, why: str) -> Pass:
         """Protected is wanted, and there is no run: it is so. A test that did not start in time is over, too."""
@@ -448,8 +451,9 @@ class Engine:
         run = journal.finish(connection, run, written, now)
         inventory.end(connection, run.vm_key, now, run.reason or "taken back", spec_id=run.spec_id)
         self._show(connection, run, phases.FAILED if run.failed else phases.COMPLETED, now, ended=True)
-        clean = legacy.CONTEXT_CLEANUP if written else legacy.CONTEXT_READY
-        self.legacy.set_context(connection, run, clean, now)
+        if written or run.strategy is not Strategy.CLONE:  # with clones the context was given back as soon as they were made
+            clean = legacy.CONTEXT_CLEANUP if written else legacy.CONTEXT_READY
+            self.legacy.set_context(connection, run, clean, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, str(run.state)), run)
 
     def _diverged(self, connection: Connection, turn: Turn, found: Plan, now: datetime) -> Pass:
@@ -473,6 +477,11 @@ class _Due:
     under_way: UnderWay
     expiry: datetime | None
     resting: bool
+
+    def settling(self, only: frozenset[str] | None) -> _Due:
+        """The same, but only for VMs with something under way."""
+        moving = {vm_key for vm_key, *_ in self.under_way if only is None or vm_key in only}
+        return replace(self, keys=[k for k in self.keys if k in moving], beginning=frozenset(), resting=not moving)
 
 
 @dataclass(frozen=True, slots=True)

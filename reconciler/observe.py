@@ -8,7 +8,7 @@ with each other here; where they differ, the guards say so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from plans.observed import Capabilities, Estate, Machine, Network, RunFacts, Source, World
@@ -62,9 +62,10 @@ class Standing:
     networks: Mapping[str, Network]
 
 
-def standing(client: Client, now: datetime) -> Standing:
-    """Read what hardly ever changes."""
-    return Standing(now, client.capabilities(), {n.id: n for n in client.networks()})
+def standing(client: Client, now: datetime, storage: str | None) -> Standing:
+    """Read what hardly ever changes; the kind of storage is what the settings declare."""
+    capable = replace(client.capabilities(), storage=storage or "")
+    return Standing(now, capable, {n.id: n for n in client.networks()})
 
 
 def estate(client: Client, now: datetime, known: Standing) -> Estate:
@@ -102,6 +103,7 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
     ours = {d.volume_id for d in source.disks if d.volume_id}
     if memory.run is not None:
         ours |= {p.volume_id for p in memory.run.placements} | {memory.run.default_root_id or ""}
+        ours |= {c.clone_id for c in memory.run.clones if c.clone_id}
     return World(
         source=source,
         capabilities=looked.capabilities,

@@ -106,6 +106,51 @@ def _(action: actions.AttachReplica, world: World, writer: Writer, job_id: str) 
 
 
 @perform.register
+def _(action: actions.Resume, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(Done(None), {"reserved": False})
+
+
+@perform.register
+def _(action: actions.CloneReplica, world: World, writer: Writer, job_id: str) -> Performed:
+    replica = world.volumes[action.volume_id]
+    outcome = writer.clone(_snapshot(action.volume_id, world), action.name, replica.zone_id, job_id=job_id)
+    made = outcome.entity_id if isinstance(outcome, Accepted) else None
+    return Performed(outcome, {"clone_id": (action.volume_id, made)} if made else {})
+
+
+@perform.register
+def _(action: actions.AttachClone, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.attach(_clone(action.volume_id, world), _guest(world), action.device, job_id=job_id))
+
+
+@perform.register
+def _(action: actions.DetachClone, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.detach(_clone(action.volume_id, world), job_id=job_id))
+
+
+@perform.register
+def _(action: actions.DeleteClone, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.delete_volume(_clone(action.volume_id, world)))
+
+
+@perform.register
+def _(action: actions.SnapshotGuest, world: World, writer: Writer, job_id: str) -> Performed:
+    outcome = writer.snapshot_guest(_guest(world), action.name, job_id=job_id)
+    made = outcome.entity_id if isinstance(outcome, Accepted) else None
+    return Performed(outcome, {"guest_point_id": made} if made else {})
+
+
+@perform.register
+def _(action: actions.RevertGuest, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.revert_guest(_guest_snapshot(world), job_id=job_id))
+
+
+@perform.register
+def _(action: actions.DeleteGuestSnapshot, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.delete_guest_snapshot(_guest_snapshot(world), job_id=job_id))
+
+
+@perform.register
 def _(action: actions.StartGuest, world: World, writer: Writer, job_id: str) -> Performed:
     return Performed(writer.start(_guest(world), job_id=job_id))
 
@@ -143,3 +188,16 @@ def _snapshot(volume_id: str, world: World) -> str:
     if found is None:
         raise LookupError(f"no rollback point of {volume_id} in this world")
     return found.id
+
+
+def _clone(volume_id: str, world: World) -> str:
+    found = world.clone_of(volume_id)
+    if found is None:
+        raise LookupError(f"no clone of {volume_id} in this world")
+    return found.id
+
+
+def _guest_snapshot(world: World) -> str:
+    if world.guest_snapshot is None:
+        raise LookupError("no VM snapshot of the guest in this world")
+    return world.guest_snapshot.id

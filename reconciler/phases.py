@@ -33,11 +33,17 @@ _THERE: Mapping[str, Phase] = {
     "delete-default-root": Phase("switching_volume", 42),
     "detach-replica": Phase("switching_volume", 45),
     "snapshot-replica": Phase("snapshotting", 55),
-    "attach-replica": Phase("switching_volume", 62),
+    "attach-replica": Phase("switching_volume", 60),
+    "resume": Phase("switching_volume", 61),
+    "clone-replica": Phase("switching_volume", 62),
+    "attach-clone": Phase("switching_volume", 64),
+    "snapshot-guest": Phase("snapshotting", 66),
     "start-guest": Phase("powering_on", 70),
 }
 _BACK: Mapping[str, Phase] = {
     "stop-guest": Phase("cleanup", 85),
+    "revert-guest": Phase("reverting", 95),
+    "delete-guest-snapshot": Phase("reverting", 95.5),
     "detach-replica": Phase("cleanup", 88),
     "revert-replica": Phase("reverting", 95),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import pydantic_settings
@@ -40,6 +40,7 @@ def _duration(value: object) -> object:
 
 
 Reference = Annotated[str, BeforeValidator(_reference)]
+Address = Annotated[str, Field(pattern=r"^https?://[^@\s]+$", max_length=2048)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -48,14 +49,21 @@ class _Section(pydantic.BaseModel):
 
 
 class CloudStack(_Section):
-    """How CloudStack is reached."""
+    """How CloudStack is reached, and which kind of primary storage the replicas lie on, which users cannot see.
 
-    endpoint: str = Field(pattern=r"^https?://[^@\s]+$", max_length=2048)
+    `standby` are further management servers of the same cloud; the calls allowed hold for each of them.
+    """
+
+    endpoint: Address
+    standby: tuple[Address, ...] = Field(default=(), max_length=16)
     api_key: Reference
     secret_key: Reference
     ca_file: Path | None = None
     connect_timeout: Duration = timedelta(seconds=5)
     read_timeout: Duration = timedelta(seconds=30)
+    calls_per_second: int = Field(default=25, ge=1, le=1000)
+    concurrent_calls: int = Field(default=8, ge=1, le=64)
+    storage: Literal["nfs", "local", "shared-mount-point", "ceph", "managed"] | None = None
 
 
 class DatabaseSection(_Section):

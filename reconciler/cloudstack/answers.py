@@ -25,11 +25,12 @@ _MILLISECONDS = re.compile(r"\[(\d{1,9})\]\s*ms")
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """CloudStack said no: code, its text (for people only), and how many seconds it asked us to stay away."""
+    """CloudStack said no: code, its text (for people only), how many seconds it asked us to stay away, its `Date`."""
 
     code: int
     text: str
     retry_after: float | None = None
+    date: str = ""
 
 
 def opened(answer: Answer, where: str) -> Mapping[str, Any] | No:
@@ -49,7 +50,7 @@ def opened(answer: Answer, where: str) -> Mapping[str, Any] | No:
 def _foreign(answer: Answer, where: str) -> No:
     kind = answer.content_type.partition(";")[0] or "no content type"
     if answer.status == 401:
-        return No(401, "")
+        return No(401, "", date=answer.date)
     if answer.status in PROXY_STATUSES:
         what, then = (
             f"HTTP {answer.status} ({kind}), not from CloudStack itself",
@@ -80,7 +81,7 @@ def _no(answer: Answer, content: Mapping[str, Any]) -> No:
     code = content.get("errorcode")
     text = str(content.get("errortext") or "")[:MAX_TEXT]
     number = code if isinstance(code, int) and not isinstance(code, bool) else answer.status
-    return No(number, text, _delay(answer, text) if number in (429, 503) else None)
+    return No(number, text, _delay(answer, text) if number in (429, 503) else None, answer.date)
 
 
 def _delay(answer: Answer, text: str) -> float | None:
@@ -90,10 +91,10 @@ def _delay(answer: Answer, text: str) -> float | None:
     return min(float(answer.retry_after), MAX_DELAY) if answer.retry_after.isdigit() else None
 
 
-def clock_hint(answer: Answer, now: datetime) -> str:
-    """How far the server's clock is from ours, in words."""
+def clock_hint(date: str, now: datetime) -> str:
+    """How far the server's clock (its `Date`) is from ours, in words."""
     try:
-        theirs = parsedate_to_datetime(answer.date).astimezone(UTC)
+        theirs = parsedate_to_datetime(date).astimezone(UTC)
     except ValueError:
         return f"ours says {now:%Y-%m-%d %H:%M:%S}Z"
     return f"ours says {now:%Y-%m-%d %H:%M:%S}Z, the server's {theirs:%Y-%m-%d %H:%M:%S}Z"

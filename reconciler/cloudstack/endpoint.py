@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pydantic
@@ -24,6 +25,9 @@ class Endpoint(pydantic.BaseModel):
     timeout_read: float = Field(default=30.0, gt=0, le=3600)
     max_bytes: int = Field(default=64 * MIB, ge=1024, le=1024 * MIB)
     connections: int = Field(default=16, ge=1, le=256)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an endpoint holds keys and is not pickled")
 
     @property
     def host(self) -> str:

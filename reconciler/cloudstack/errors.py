@@ -2,6 +2,7 @@
 
     CloudError
     ├── Unreachable         no answer; `sent` says whether the request may have arrived
+    │   └── NotAsked        we did not even try: the server is left alone for a while, or too many calls wait
     ├── WrongAddress        something answered, but it is not CloudStack's API
     ├── Unauthorised        401: key, secret, signature or clock
     ├── NotAllowed          432: the account's role lacks the command
@@ -28,11 +29,21 @@ class CloudError(Exception):
 
 
 class Unreachable(CloudError):
-    """No usable answer came. `sent` is False only when the request certainly never left."""
+    """No usable answer came. `sent` is False only when the request certainly never left; `silent`: its time ran out."""
 
-    def __init__(self, what: str, where: str, then: str, *, sent: bool) -> None:
+    def __init__(self, what: str, where: str, then: str, *, sent: bool, silent: bool = False) -> None:
         super().__init__(what, where, then)
-        self.sent = sent
+        self.sent, self.silent = sent, silent
+
+
+class NotAsked(Unreachable):
+    """Nothing was sent: the server did not answer the last calls and is left alone, or this call's turn never came."""
+
+    def __init__(self, what: str, where: str, then: str) -> None:
+        super().__init__(what, where, then, sent=False)
+
+    def __reduce__(self) -> tuple[type[NotAsked], tuple[str, str, str]]:
+        return NotAsked, (self.what, self.where, self.then)
 
 
 class WrongAddress(CloudError):

@@ -8,7 +8,7 @@ about disks are worse than none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -186,8 +186,21 @@ class _Capability(_Row):
     allowuserexpungerecovervm: Truth = False
 
 
+def _left(value: object) -> int | None:
+    """What is left of a limit: a number as text, or `Unlimited`; anything else is not known, which is no limit either."""
+    text = str(value).partition(".")[0]
+    return max(0, int(text)) if text.lstrip("-").isdigit() else None
+
+
+Left = Annotated[int | None, BeforeValidator(_left)]
+
+
 class _Account(_Row):
     accounttype: Number = 0
+    volumeavailable: Left = None
+    snapshotavailable: Left = None
+    primarystorageavailable: Left = None
+    secondarystorageavailable: Left = None
 
 
 class _Accepted(_Row):
@@ -255,20 +268,20 @@ def key_of(kind: Kind, row: Mapping[str, Any], where: str) -> str:
     return key
 
 
-def capabilities(content: Mapping[str, Any], administrator: Callable[[], bool], where: str) -> Capabilities:
-    """What this cloud can do; `administrator` is asked only when the answer depends on the account."""
+def capabilities(content: Mapping[str, Any], accounts: Mapping[str, Any], where: str) -> Capabilities:
+    """What this cloud and this account can do (contents of listCapabilities and listAccounts, the latter perhaps empty)."""
     found = _checked(_Capability, content.get("capability"), where)
+    rows = [_checked(_Account, row, where) for row in accounts.get("account") or []]
+    own = rows[0] if len(rows) == 1 else _Account()
     return Capabilities(
         release=found.cloudstackversion,
         kvm_snapshot_enabled=found.kvmsnapshotenabled,
-        may_expunge=found.allowuserexpungerecovervm or administrator(),
+        may_expunge=found.allowuserexpungerecovervm or any(row.accounttype in ADMINISTRATORS for row in rows),
+        volumes_left=own.volumeavailable,
+        snapshots_left=own.snapshotavailable,
+        primary_gib_left=own.primarystorageavailable,
+        secondary_gib_left=own.secondarystorageavailable,
     )
-
-
-def administrator(content: Mapping[str, Any], where: str) -> bool:
-    """Whether the account that asked is an administrator of some kind (content of listAccounts)."""
-    accounts = content.get("account") or []
-    return any(_checked(_Account, row, where).accounttype in ADMINISTRATORS for row in accounts)
 
 
 def outcome(content: Mapping[str, Any], where: str) -> CallOutcome:

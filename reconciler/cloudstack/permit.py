@@ -26,9 +26,11 @@ class Permit:
     """What a run may touch. Everything that is not named is forbidden.
 
     `kind` is "test" or "live"; `replicas` are this VM's, `protected` those of the whole fleet; `appliances` are never
-    touched but for hanging replicas on and off; `guest_devices` maps each replica to its device on the guest;
-    `snapshots` maps each rollback point of this run to whether it may be deleted; `points_ready` says that every
-    rollback point is ready (or waived by an operator, live only); `replication_idle` that no replication job runs.
+    touched but for hanging replicas on and off; `guest_devices` maps each disk the guest gets, replica or clone, to its
+    device; `clones` are the volumes that this run made from snapshots of its replicas; `snapshots` maps each rollback point
+    of this run to whether it may be deleted, `guest_snapshot_id` and `guest_snapshot_releasable` say so of the guest's VM
+    snapshot; `points_ready` says that every rollback point is ready (or waived by an operator, live only);
+    `replication_idle` that no replication job runs.
     """
 
     run_id: str
@@ -44,6 +46,9 @@ class Permit:
     snapshots: Mapping[str, bool] = field(default_factory=dict)
     points_ready: bool = False
     replication_idle: bool = False
+    clones: frozenset[str] = frozenset()
+    guest_snapshot_id: str | None = None
+    guest_snapshot_releasable: bool = False
 
 
 # --- the form of what is sent -----------------------------------------------------------------------------------------
@@ -88,14 +93,19 @@ def guest(permit: Permit, vm_id: str) -> None:
 
 
 def start(permit: Permit, machine: Machine | None, volumes: Iterable[Volume]) -> None:
-    """A guest starts with exactly its replicas at their devices, its rollback points ready, and on allowed networks."""
+    """A guest starts with exactly its disks at their devices, its rollback points ready, and on allowed networks.
+
+    Its disks are the replicas, or a clone of each; those that run on clones leave replication alone.
+    """
     hanging = {v.id: v.device_id for v in volumes}
-    complete = set(permit.guest_devices) == permit.replicas and 0 in permit.guest_devices.values()
-    _demand("INV-06", complete, "the permit does not name a device for every replica, one of them 0")
-    _demand("INV-06", hanging == dict(permit.guest_devices), "the guest's volumes are not its replicas at their devices")
-    _demand("INV-06", all(_whole(v) for v in volumes), "a replica on the guest is not Ready or of the wrong type")
+    lent = set(permit.guest_devices)
+    cloned = lent == permit.clones and len(lent) == len(permit.replicas)
+    complete = (cloned or lent == permit.replicas) and 0 in permit.guest_devices.values()
+    _demand("INV-06", complete, "the permit does not name a device for every disk, one of them 0")
+    _demand("INV-06", hanging == dict(permit.guest_devices), "the guest's volumes are not its disks at their devices")
+    _demand("INV-06", all(_whole(v) for v in volumes), "a disk on the guest is not Ready or of the wrong type")
     _demand("INV-07", permit.points_ready, "a rollback point is not ready")
-    _demand("INV-10", permit.replication_idle, "a replication job is running")
+    _demand("INV-10", cloned or permit.replication_idle, "a replication job is running")
     _demand("INV-08", machine is not None, "the guest is not to be seen")
     nics = machine.nics if machine else ()
     _demand("INV-08", all(n.network_id in permit.allowed_networks for n in nics), "a card is on a forbidden network")
@@ -115,7 +125,12 @@ def destroy(permit: Permit, volumes: Iterable[Volume]) -> None:
 
 
 def attach(permit: Permit, volume_id: str, vm_id: str, device: int) -> None:
-    """Only this VM's replicas are hung on: on an appliance never at device 0, on the guest at their own device."""
+    """Only this VM's disks are hung on: replicas on an appliance, never at device 0; on the guest each at its own device."""
+    if volume_id in permit.clones:
+        _demand("INV-04", vm_id not in permit.appliances, "a clone is never hung on an appliance")
+        guest(permit, vm_id)
+        _demand("INV-01", permit.guest_devices.get(volume_id) == device, f"device {device} is not this clone's")
+        return
     _replica(permit, volume_id)
     if vm_id in permit.appliances:
         _demand("INV-04", device != 0, "device 0 of an appliance is its own root")
@@ -127,8 +142,8 @@ def attach(permit: Permit, volume_id: str, vm_id: str, device: int) -> None:
 
 
 def may_detach(permit: Permit, volume_id: str) -> None:
-    """Only this VM's replicas and the guest's own blank root are ever taken off."""
-    if volume_id != permit.default_root_id:
+    """Only this VM's replicas, their clones and the guest's own blank root are ever taken off."""
+    if volume_id != permit.default_root_id and volume_id not in permit.clones:
         _replica(permit, volume_id)
 
 
@@ -144,10 +159,11 @@ def detach(permit: Permit, volume: Volume) -> None:
 
 
 def delete_volume(permit: Permit, volume_id: str) -> None:
-    """The one volume that is ever deleted is the blank root recorded when the guest was made."""
+    """All that is ever deleted is the blank root recorded when the guest was made, and clones made by the run."""
     kept = volume_id in permit.protected or volume_id in permit.replicas
     _demand("INV-02", not kept, "a protected volume is never deleted")
-    _demand("INV-02", volume_id == permit.default_root_id, "this volume is not the guest's recorded blank root")
+    ours = volume_id == permit.default_root_id or volume_id in permit.clones
+    _demand("INV-02", ours, "this volume is neither the guest's recorded blank root nor a clone of the run")
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------------
@@ -177,6 +193,30 @@ def delete_snapshot(permit: Permit, snapshot_id: str) -> None:
     """A rollback point goes only after its revert is confirmed or an operator released it."""
     _demand("INV-05", snapshot_id in permit.snapshots, "this snapshot is not a rollback point of the run")
     _demand("INV-05", permit.snapshots.get(snapshot_id) is True, "its revert is not confirmed")
+
+
+def clone(permit: Permit, snapshot_id: str, name: str) -> None:
+    """Clones are made from this run's rollback points only."""
+    _demand("INV-11", snapshot_id in permit.snapshots, "this snapshot is not a rollback point of the run")
+    _demand("CS-VOL", 0 < len(name) <= MAX_TAG, "the clone's name is empty or over 255 characters")
+
+
+def snapshot_guest(permit: Permit, vm_id: str, name: str) -> None:
+    """A VM snapshot is made of the run's guest only, once: a second one would block and hide the first."""
+    guest(permit, vm_id)
+    _demand("CS-VSC", permit.guest_snapshot_id is None, "the guest has its VM snapshot already")
+    _demand("CS-VSC", 0 < len(name) <= MAX_TAG, "the VM snapshot's name is empty or over 255 characters")
+
+
+def revert_guest(permit: Permit, snapshot_id: str) -> None:
+    """Only the VM snapshot of this run's guest is ever reverted to."""
+    _demand("INV-05", snapshot_id == permit.guest_snapshot_id, "this VM snapshot is not of the run's guest")
+
+
+def delete_guest_snapshot(permit: Permit, snapshot_id: str) -> None:
+    """The guest's VM snapshot goes only after its revert is confirmed: deleting it keeps whatever was written."""
+    _demand("INV-05", snapshot_id == permit.guest_snapshot_id, "this VM snapshot is not of the run's guest")
+    _demand("INV-05", permit.guest_snapshot_releasable, "its revert is not confirmed")
 
 
 def tag(permit: Permit, resource_type: str, resource_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Looking: every read that the product makes, complete or failed, retried while that makes sense.
+"""Looking: every read that the product makes, complete or failed.
 
 `reconciler.observe` calls these for a look, `writer` for the fresh looks that its rules want, `jobs` for jobs. A list
 is asked for whole; where the server does not allow that, pages are walked and compared with its `count`, because walks
@@ -7,44 +7,21 @@ repeat and lose rows. Filters on names and states are applied here again: the se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
-
-import requests
-import stamina
 
 from plans.observed import Capabilities, Machine, Network, VmSnapshot, Volume, VolumeSnapshot
 from reconciler.cloudstack import answers, parse, permit, signing
-from reconciler.cloudstack.endpoint import Endpoint
-from reconciler.cloudstack.errors import (
-    BadAnswer,
-    CloudError,
-    LookFailed,
-    NotAllowed,
-    Unauthorised,
-    Unreachable,
-)
+from reconciler.cloudstack.errors import CloudError, LookFailed, NotAllowed, Unauthorised
 from reconciler.cloudstack.outcomes import JobResult, JobUnknown, JobVanished
-from reconciler.cloudstack.transport import Transport
+from reconciler.cloudstack.servers import Servers
 
 GONE = frozenset({"Destroyed", "Expunging"})
 PAGE_SIZES = (500, 100, 20)
 MAX_PAGES = 2000
-BUSY = frozenset({429, 500, 502, 503, 504, 530, 533, 534})
 PARAM_ERROR = 431
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a read is tried: `attempts` in all, within `deadline` seconds; `walks` bounds repeated page walks."""
-
-    attempts: int = 5
-    deadline: float = 60.0
-    first_wait: float = 0.2
-    longest_wait: float = 10.0
-    walks: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +45,14 @@ class _Walk:
 class Reader:
     """Reads from one CloudStack. Raises the errors of `errors`; never changes anything."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        clock: Callable[[], datetime],
-        session: requests.Session | None = None,
-        patience: Patience | None = None,
-    ) -> None:
-        self._transport = Transport(endpoint, clock, session)
+    def __init__(self, servers: Servers, clock: Callable[[], datetime]) -> None:
+        self._servers = servers
         self._clock = clock
-        self._patience = patience or Patience()
+        self._patience = servers.patience
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._transport.session.close()
+        self._servers.session.close()
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
@@ -158,26 +129,26 @@ class Reader:
             if refused.code == 531:
                 return JobUnknown("the job belongs to another account")
             raise
-        return parse.job(content, self._transport.where("queryAsyncJobResult"))
+        return parse.job(content, self._servers.where("queryAsyncJobResult"))
 
     def capabilities(self) -> Capabilities:
-        """What this cloud and this account can do; one call, or two where it depends on the account's kind."""
+        """What this cloud and this account can do; two calls."""
         content = self._read("listCapabilities", {})
-        return parse.capabilities(content, self._administrator, self._transport.where("listCapabilities"))
+        return parse.capabilities(content, self._account(), self._servers.where("listCapabilities"))
 
-    def _administrator(self) -> bool:
+    def _account(self) -> Mapping[str, Any]:
+        """Our own account, or nothing where the role may not see it."""
         try:
-            content = self._read("listAccounts", {})
+            return self._read("listAccounts", {})
         except (NotAllowed, Unauthorised):
             # Releases before 4.22.1 answer 401 where the role lacks a command; the signature was good a moment ago.
-            return False
-        return parse.administrator(content, self._transport.where("listAccounts"))
+            return {}
 
     # --- how a list becomes complete ----------------------------------------------------------------------------------
 
     def _one(self, kind: parse.Kind, object_id: str, **filters: signing.Value) -> Any:
         arguments = {"id": permit.uuid("id", object_id), "listall": True, **filters}
-        where = self._transport.where(kind.command)
+        where = self._servers.where(kind.command)
         try:
             found = parse.page(kind, self._read(kind.command, arguments), where)
         except LookFailed as refused:
@@ -189,7 +160,7 @@ class Reader:
 
     def _list(self, kind: parse.Kind, **filters: signing.Value) -> tuple[Any, ...]:
         arguments: dict[str, signing.Value] = {"listall": True, **filters}
-        where = self._transport.where(kind.command)
+        where = self._servers.where(kind.command)
         whole = self._whole(kind, arguments)
         if whole is None or not whole.complete:
             whole = self._walked(kind, arguments)
@@ -208,14 +179,15 @@ class Reader:
         return replace(found, count=len(found.rows)) if short else found
 
     def _walked(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
-        known = _Walk()
-        for _ in range(self._patience.walks):
-            walk = self._walk(kind, arguments)
+        known, walks = _Walk(), 0
+        last = self._clock() + timedelta(seconds=self._patience.deadline)
+        while walks < self._patience.walks and self._clock() <= last:
+            walk, walks = self._walk(kind, arguments), walks + 1
             known = walk if walk.complete else known.joined(walk)
             if known.complete:
                 return known
-        what = f"the list stayed incomplete: {len(known.rows)} of {known.count} after {self._patience.walks} walks"
-        raise LookFailed(what, self._transport.where(kind.command))
+        what = f"the list stayed incomplete: {len(known.rows)} of {known.count} after {walks} walks"
+        raise LookFailed(what, self._servers.where(kind.command))
 
     def _walk(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
         """One walk over all pages. A `count` that changes on the way makes the walk worthless: it stays incomplete."""
@@ -244,7 +216,7 @@ class Reader:
         return PAGE_SIZES[-1], self._page(kind, {**arguments, "page": 1, "pagesize": PAGE_SIZES[-1]})
 
     def _page(self, kind: parse.Kind, arguments: Mapping[str, signing.Value]) -> _Walk:
-        where = self._transport.where(kind.command)
+        where = self._servers.where(kind.command)
         found = parse.page(kind, self._read(kind.command, arguments), where)
         return _Walk({parse.key_of(kind, row, where): row for row in found.rows}, found.count)
 
@@ -252,43 +224,15 @@ class Reader:
 
     def _read(self, command: str, arguments: Mapping[str, signing.Value]) -> Mapping[str, Any]:
         """One read, tried again while that makes sense."""
-        for attempt in self._attempts():
-            with attempt:
-                return self._read_once(command, arguments)
-        raise AssertionError("stamina ends with a return or an exception")
-
-    def _attempts(self) -> Iterator[Any]:
-        patience = self._patience
-        return iter(
-            stamina.retry_context(
-                on=_again,
-                attempts=patience.attempts,
-                timeout=patience.deadline,
-                wait_initial=patience.first_wait,
-                wait_max=patience.longest_wait,
-                wait_jitter=patience.first_wait,
-            )
-        )
-
-    def _read_once(self, command: str, arguments: Mapping[str, signing.Value]) -> Mapping[str, Any]:
-        where = self._transport.where(command)
-        answer = self._transport.send(command, arguments)
-        content = answers.opened(answer, where)
-        if not isinstance(content, answers.No):
-            return content
-        raise self._refusal(command, answers.clock_hint(answer, self._clock()), content)
+        content = self._servers.ask(command, arguments)
+        if isinstance(content, answers.No):
+            raise self._refusal(command, answers.clock_hint(content.date, self._clock()), content)
+        return content
 
     def _refusal(self, command: str, hint: str, no: answers.No) -> CloudError:
-        where = self._transport.where(command)
+        where = self._servers.where(command)
         if no.code == 401:
             return Unauthorised(where, hint)
         if no.code == 432:
             return NotAllowed(command, where)
         return LookFailed(f"{no.code}: {no.text or 'no reason given'}", where, code=no.code, retry_after=no.retry_after)
-
-
-def _again(error: Exception) -> bool | float:
-    """Whether a read is worth another try, and after how many seconds where the server named a time."""
-    if isinstance(error, LookFailed):
-        return error.retry_after if error.retry_after is not None else error.code in BUSY
-    return isinstance(error, Unreachable | BadAnswer)

@@ -1,6 +1,6 @@
 """One request, one answer: `cs`'s client on one shared pool of connections, with what bites taken out.
 
-`reads` and `writer` call `send`; it hands back status, type and bytes, or raises `Unreachable`, and knows nothing of
+`servers` calls `send`; it hands back status, type and bytes, or raises `Unreachable`, and knows nothing of
 what an answer means. Always POST, signature version 3 with an expiry of ten minutes by the clock handed in, no
 redirects (a signed body goes to nobody else), no cookies, no retries, no waiting for jobs, bounded time and size. The
 keys leave `SecretStr` only while a request is being made.
@@ -13,13 +13,15 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import quote, quote_plus
 
 import cs
 import requests
 import requests.adapters
+from pydantic import SecretStr
 
 from reconciler.cloudstack import signing
 from reconciler.cloudstack.endpoint import Endpoint
@@ -28,6 +30,7 @@ from reconciler.cloudstack.errors import BadAnswer, Unreachable
 EXPIRES = timedelta(minutes=10)
 EXPIRES_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 CHUNK = 64 * 1024
+HIDDEN = b"***"
 log = logging.getLogger(__name__)
 
 
@@ -79,29 +82,49 @@ class Transport(cs.CloudStack):
         """How errors name a call: command and address."""
         return f"{command} at {self._at.url}"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a transport holds keys and is not pickled or copied")
+
     def send(self, command: str, arguments: Mapping[str, signing.Value]) -> Answer:
         """Send one command. Raises `InvariantViolated` (nothing sent), `Unreachable`, or `BadAnswer` when too large."""
-        prepared = self._prepared(command, signing.flattened(arguments))
-        deadline = time.monotonic() + self._at.timeout_connect + self._at.timeout_read
+        flat = signing.flattened(arguments)
         try:
-            with self.session.send(
-                prepared,
-                timeout=(self._at.timeout_connect, self._at.timeout_read),
-                verify=self.verify,
-                proxies=self._proxies,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return self._answer(command, response, deadline)
-        except (requests.RequestException, OSError) as lost:
-            raise self._lost(command, lost) from None
+            return self._exchanged(command, flat)
+        except (requests.RequestException, OSError, ValueError) as failed:
+            lost = self._lost(command, failed)
+        # Raised out here: an error that remembers the failed call would carry the request, its key and its signature along.
+        raise lost
 
-    def _prepared(self, command: str, flat: dict[str, str]) -> requests.PreparedRequest:
+    def _exchanged(self, command: str, flat: dict[str, str]) -> Answer:
+        prepared, signed = self._prepared(command, flat)
+        deadline = time.monotonic() + self._at.timeout_connect + self._at.timeout_read
+        with self.session.send(
+            prepared,
+            timeout=(self._at.timeout_connect, self._at.timeout_read),
+            verify=self.verify,
+            proxies=self._proxies,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            answer = self._answer(command, response, deadline)
+        return replace(answer, body=self._without_secrets(answer.body, signed))
+
+    def _prepared(self, command: str, flat: dict[str, str]) -> tuple[requests.PreparedRequest, SecretStr]:
         expires = (self._clock() + EXPIRES).strftime(EXPIRES_FORMAT)
         own = {"apiKey": self._at.key.get_secret_value(), "signatureVersion": "3", "expires": expires}
         _, parameters = self._prepare_request(command, **flat, **own)  # type: ignore[no-untyped-call]
         parameters["signature"] = signing.signature(parameters, self._at.secret.get_secret_value())
-        return requests.Request("POST", self._at.url, data=parameters).prepare()
+        request = requests.Request("POST", self._at.url, data=parameters).prepare()
+        return request, SecretStr(parameters["signature"])
+
+    def _without_secrets(self, body: bytes, signed: SecretStr) -> bytes:
+        """What a server or a proxy echoes of our keys goes no further: its texts end in journals and on screens."""
+        for secret in (self._at.key, self._at.secret, signed):
+            plain = secret.get_secret_value()
+            for form in {plain, quote(plain, safe=""), quote_plus(plain)}:
+                if (found := form.encode()) in body:
+                    body = body.replace(found, HIDDEN)
+        return body
 
     def _answer(self, command: str, response: requests.Response, deadline: float) -> Answer:
         body = bytearray()
@@ -124,7 +147,8 @@ class Transport(cs.CloudStack):
     def _lost(self, command: str, lost: Exception) -> Unreachable:
         causes = tuple(_causes(lost))
         sent = not any(_before_sending(cause) for cause in causes)
-        return Unreachable(_told(lost, causes), self.where(command), _advice(causes), sent=sent)
+        silent = isinstance(lost, requests.Timeout)
+        return Unreachable(_told(lost, causes), self.where(command), _advice(causes), sent=sent, silent=silent)
 
 
 # Named, not imported: urllib3 is not ours to depend on, and requests does not hand these classes on.

@@ -18,7 +18,7 @@ from reconciler.cloudstack.errors import BadAnswer, Unreachable, WrongAddress
 from reconciler.cloudstack.outcomes import NOT_SENT, CallOutcome, Done, Refused, Unknown, retryable
 from reconciler.cloudstack.permit import Permit
 from reconciler.cloudstack.reads import Reader
-from reconciler.cloudstack.transport import Transport
+from reconciler.cloudstack.servers import Servers
 
 
 class Looks(Protocol):
@@ -73,8 +73,8 @@ class Writer:
     `CloudError` when a fresh look that a rule wants did not succeed. In both cases nothing was sent.
     """
 
-    def __init__(self, transport: Transport, reader: Reader, allowed: Permit, looks: Looks | None = None) -> None:
-        self._transport, self._reader, self._permit = transport, reader, allowed
+    def __init__(self, servers: Servers, reader: Reader, allowed: Permit, looks: Looks | None = None) -> None:
+        self._servers, self._reader, self._permit = servers, reader, allowed
         self._looks: Looks = looks or reader
 
     # --- the guest ----------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class Writer:
         return self._submit("detachVolume", job_id, id=volume_id)
 
     def delete_volume(self, volume_id: str) -> CallOutcome:
-        """Delete the guest's blank root. No job: `Done` when it is gone."""
+        """Delete the guest's blank root or a clone. No job: `Done` when it is gone."""
         permit.delete_volume(self._permit, permit.uuid("id", volume_id))
         return self._send("deleteVolume", {"id": volume_id})
 
@@ -177,6 +177,27 @@ class Writer:
         permit.delete_snapshot(self._permit, permit.uuid("id", snapshot_id))
         return self._submit("deleteSnapshot", job_id, id=snapshot_id)
 
+    def clone(self, snapshot_id: str, name: str, zone_id: str, job_id: str) -> CallOutcome:
+        """Make a volume from a rollback point. `entity_id` is the new volume."""
+        permit.clone(self._permit, permit.uuid("snapshotid", snapshot_id), name)
+        zone = permit.uuid("zoneid", zone_id)
+        return self._submit("createVolume", job_id, snapshotid=snapshot_id, name=name, zoneid=zone)
+
+    def snapshot_guest(self, vm_id: str, name: str, job_id: str) -> CallOutcome:
+        """Make a VM snapshot of the stopped guest's disks. `entity_id` is the new row; its job will not name it."""
+        permit.snapshot_guest(self._permit, permit.uuid("virtualmachineid", vm_id), name)
+        return self._submit("createVMSnapshot", job_id, virtualmachineid=vm_id, name=name, snapshotmemory=False)
+
+    def revert_guest(self, snapshot_id: str, job_id: str) -> CallOutcome:
+        """Return all disks of the guest to its VM snapshot. Harmless when repeated."""
+        permit.revert_guest(self._permit, permit.uuid("vmsnapshotid", snapshot_id))
+        return self._submit("revertToVMSnapshot", job_id, vmsnapshotid=snapshot_id)
+
+    def delete_guest_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
+        """Delete the guest's VM snapshot. What is in the disks then stays there."""
+        permit.delete_guest_snapshot(self._permit, permit.uuid("vmsnapshotid", snapshot_id))
+        return self._submit("deleteVMSnapshot", job_id, vmsnapshotid=snapshot_id)
+
     def tag(self, resource_type: str, resource_id: str, tags: Mapping[str, str], job_id: str) -> CallOutcome:
         """Mark an object of the run; `resource_type` is UserVm, Volume or Snapshot. A key that exists is refused."""
         permit.tag(self._permit, resource_type, permit.uuid("resourceids", resource_id))
@@ -189,9 +210,9 @@ class Writer:
         return self._send(command, {**arguments, "customjobid": permit.own_job_id(job_id)})
 
     def _send(self, command: str, arguments: Mapping[str, signing.Value]) -> CallOutcome:
-        where = self._transport.where(command)
+        where = self._servers.where(command)
         try:
-            content = answers.opened(self._transport.send(command, arguments), where)
+            content = self._servers.ask(command, arguments)
             if not isinstance(content, answers.No):
                 return parse.outcome(content, where)
         except Unreachable as lost:

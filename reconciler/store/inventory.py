@@ -139,8 +139,23 @@ def active(connection: sa.Connection) -> tuple[AcceptedSpec, ...]:
 
 
 def seen(connection: sa.Connection, digest: str) -> bool:
-    """Whether a spec with this digest was ever accepted."""
-    return connection.execute(sa.select(t.c.id).where(t.c.digest == digest).limit(1)).first() is not None
+    """Whether a spec with this digest is the newest that was accepted of its VM."""
+    last = sa.select(sa.func.max(t.c.id)).group_by(t.c.vm_key)
+    query = sa.select(t.c.id).where((t.c.digest == digest) & t.c.id.in_(last)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def replan(connection: sa.Connection, spec_id: int, plan: Plan) -> None:
+    """From now on this plan may run for the spec, and no other."""
+    changed = {"plan": plan.as_json(), "plan_digest": plan.digest}
+    connection.execute(t.update().where(t.c.id == spec_id).values(changed))
+
+
+def plan_of(connection: sa.Connection, vm_key: str, plan_digest: str) -> Plan | None:
+    """The plan of this VM that was approved under this digest."""
+    chosen = (t.c.vm_key == vm_key) & (t.c.plan_digest == plan_digest)
+    found = connection.execute(sa.select(t.c.plan).where(chosen).limit(1)).first()
+    return None if found is None else Plan.from_json(found.plan)
 
 
 def end(connection: sa.Connection, vm_key: str, now: datetime, reason: str, *, spec_id: int | None = None) -> bool:

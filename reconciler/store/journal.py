@@ -19,12 +19,12 @@ import sqlalchemy as sa
 
 from plans import actions
 from plans.actions import Action
-from plans.observed import Placement, Point, RunFacts
+from plans.observed import Clone, GuestPoint, Placement, Point, RunFacts
 from plans.plan import Plan, Step
 from reconciler.store import inventory, tables
 from reconciler.store.database import Database
 from reconciler.store.inventory import AcceptedSpec
-from specs.model import Spec
+from specs.model import Spec, Strategy
 
 r, s, p = tables.runs, tables.steps, tables.points
 RUN_ID_PREFIX = "test-failover"
@@ -119,6 +119,7 @@ class Run:
     expires_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
+    strategy: Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,8 @@ _DIRTY = tables.dirty.select().where(tables.dirty.c.vm_key.in_(_OF_VMS))
 _HELD = tables.leases.select().where(tables.leases.c.vm_key.in_(_OF_VMS))
 _PLACED = tables.placements.select().where(tables.placements.c.run_id.in_(_OF_VMS)).order_by(tables.placements.c.position)
 _POINTS = p.select().where(p.c.run_id.in_(_OF_VMS)).order_by(p.c.volume_id)
+_CLONES = tables.clones.select().where(tables.clones.c.run_id.in_(_OF_VMS)).order_by(tables.clones.c.volume_id)
+_GUEST_POINTS = tables.guest_points.select().where(tables.guest_points.c.run_id.in_(_OF_VMS))
 _POINT = (p.c.run_id == sa.bindparam("of")) & (p.c.volume_id == sa.bindparam("at"))
 _POINT_KNOWN, _POINT_CHANGED = sa.select(p.c.volume_id).where(_POINT), p.update().where(_POINT)
 _BRIEFS = (
@@ -303,6 +306,7 @@ def open_run(
         "start_sent": False,
         "progress": 0.0,
         "created_at": now,
+        "strategy": plan.strategy,
     }
     try:
         with connection.begin_nested():
@@ -398,6 +402,14 @@ def pause(connection: sa.Connection, found: Run, reason: str, now: datetime) -> 
     return _change(connection, found, state=RunState.PAUSED, reason=reason[:MOST_TEXT])
 
 
+def resume(connection: sa.Connection, found: Run, plan: Plan, by: str, now: datetime) -> Run:
+    """A person approved what is to be done from here on: the paused run goes on with the steps of this plan."""
+    event(connection, now, found, None, "resumed", f"{len(plan.steps)} steps, {plan.digest}, approved by {by}")
+    add_leg(connection, found, plan.steps, Direction.THERE)
+    inventory.replan(connection, found.spec_id, plan)
+    return _change(connection, found, state=RunState.RUNNING, reason=None, not_before=None, plan_digest=plan.digest)
+
+
 def stuck(connection: sa.Connection, found: Run, reason: str, again: datetime | None, now: datetime) -> Run:
     """The run needs a person; it looks again by itself at `again`."""
     reason = reason[:MOST_TEXT]
@@ -460,20 +472,37 @@ def _facts(connection: sa.Connection, found: Sequence[Run]) -> dict[str, RunFact
         placed[x.run_id].append(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device))
     for x in connection.execute(_POINTS, {"of": ids}):
         points[x.run_id].append(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None))
-    return {x.id: _fact(x, placed[x.id], points[x.id]) for x in found}
+    clones: dict[str, list[Clone]] = {i: [] for i in ids}
+    if any(x.strategy is Strategy.CLONE for x in found):
+        for x in connection.execute(_CLONES, {"of": ids}):
+            clones[x.run_id].append(Clone(x.volume_id, x.name, x.clone_id))
+    whole: dict[str, GuestPoint] = {}
+    if any(x.strategy is Strategy.VM_SNAPSHOT for x in found):
+        rows = connection.execute(_GUEST_POINTS, {"of": ids})
+        whole = {x.run_id: GuestPoint(x.name, x.snapshot_id, x.reverted_at is not None) for x in rows}
+    return {
+        x.id: replace(
+            fresh(x),
+            placements=tuple(placed[x.id]),
+            points=tuple(points[x.id]),
+            clones=tuple(clones[x.id]),
+            guest_point=whole.get(x.id),
+        )
+        for x in found
+    }
 
 
-def _fact(found: Run, placed: list[Placement], points: list[Point]) -> RunFacts:
+def fresh(found: Run) -> RunFacts:
+    """What the journal knows of a run from its own row alone, as it is when the run was just opened."""
     return RunFacts(
         id=found.id,
         guest_name=found.guest_name,
         reserved=found.reserved,
         guest_id=found.guest_id,
         default_root_id=found.default_root_id,
-        placements=tuple(placed),
-        points=tuple(points),
         start_sent=found.start_sent,
         running_since=found.running_since,
+        strategy=found.strategy,
     )
 
 
@@ -654,22 +683,46 @@ def move(connection: sa.Connection, moves: Sequence[Move]) -> None:
 
 
 def learn(connection: sa.Connection, found: Run, learned: Mapping[str, Any], now: datetime) -> None:
-    """Write facts that a step taught: columns of the run, placements, and rollback points by volume."""
+    """Write facts that a step taught: columns of the run, and rows of where its disks hang and what protects them."""
     own = {k: v for k, v in learned.items() if k in _RUN_FACTS}
     if own:
         connection.execute(_RUN, {"of": found.id, **own})
-    for placement in learned.get("placements", ()):
+    for name in learned.keys() - own.keys():
+        _LEARNED[name](connection, found, learned[name], now)
+
+
+def _learn_placements(connection: sa.Connection, found: Run, placements: Iterable[Placement], _now: datetime) -> None:
+    for placement in placements:
         _place(connection, found, placement)
-    if "point" in learned:
-        _point(connection, found, *learned["point"])
-    if "snapshot_id" in learned:
-        volume_id, snapshot_id = learned["snapshot_id"]
-        _change_point(connection, found, volume_id, snapshot_id=snapshot_id)
-    if "reverted" in learned:
-        _change_point(connection, found, learned["reverted"], reverted_at=now)
+
+
+def _learn_clone(connection: sa.Connection, found: Run, clone: tuple[str, str], _now: datetime) -> None:
+    _first_time(connection, tables.clones, {"run_id": found.id, "volume_id": clone[0]}, {"name": clone[1]})
+
+
+def _learn_clone_id(connection: sa.Connection, found: Run, clone: tuple[str, str], _now: datetime) -> None:
+    _told(connection, tables.clones, {"run_id": found.id, "volume_id": clone[0]}, {"clone_id": clone[1]})
+
+
+def _learn_guest_point(connection: sa.Connection, found: Run, name: str, _now: datetime) -> None:
+    _first_time(connection, tables.guest_points, {"run_id": found.id}, {"name": name})
 
 
 _RUN_FACTS = ("reserved", "guest_name", "guest_id", "default_root_id", "start_sent", "running_since")
+
+
+def _first_time(connection: sa.Connection, table: sa.Table, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Insert a row unless there is one of this key already."""
+    chosen = sa.and_(*(table.c[name] == value for name, value in key.items()))
+    if connection.execute(sa.select(table.c.run_id).where(chosen)).first() is None:
+        connection.execute(table.insert().values({**key, **values}))
+
+
+def _told(connection: sa.Connection, table: sa.Table, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Change the row of this key. Raises LookupError when there is none."""
+    chosen = sa.and_(*(table.c[name] == value for name, value in key.items()))
+    if connection.execute(table.update().where(chosen).values(values)).rowcount != 1:
+        raise LookupError(f"{table.name} has no row of {key}")
 
 
 def _place(connection: sa.Connection, found: Run, placement: Placement) -> None:
@@ -695,6 +748,23 @@ def _point(connection: sa.Connection, found: Run, volume_id: str, name: str) -> 
 def _change_point(connection: sa.Connection, found: Run, volume_id: str, **values: Any) -> None:
     if connection.execute(_POINT_CHANGED, {"of": found.id, "at": volume_id, **values}).rowcount != 1:
         raise LookupError(f"run {found.id} has no rollback point of {volume_id}")
+
+
+_LEARNED: Mapping[str, Callable[[sa.Connection, Run, Any, datetime], None]] = {
+    "placements": _learn_placements,
+    "point": lambda connection, found, point, _now: _point(connection, found, *point),
+    "snapshot_id": lambda connection, found, made, _now: _change_point(connection, found, made[0], snapshot_id=made[1]),
+    "reverted": lambda connection, found, volume_id, now: _change_point(connection, found, volume_id, reverted_at=now),
+    "clone": _learn_clone,
+    "clone_id": _learn_clone_id,
+    "guest_point": _learn_guest_point,
+    "guest_point_id": lambda connection, found, made, _now: _told(
+        connection, tables.guest_points, {"run_id": found.id}, {"snapshot_id": made}
+    ),
+    "guest_reverted": lambda connection, found, _yes, now: _told(
+        connection, tables.guest_points, {"run_id": found.id}, {"reverted_at": now}
+    ),
+}
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -737,6 +807,7 @@ def _run(row: sa.Row[Any]) -> Run:
     del values["open_of"]
     values["spec"] = _spec_of(values["spec"])
     values["direction"], values["state"] = Direction(values["direction"]), RunState(values["state"])
+    values["strategy"] = Strategy(values["strategy"])
     return Run(**values)
 
 

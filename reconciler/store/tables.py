@@ -101,6 +101,7 @@ runs = _table(
     sa.Column("expires_at", Moment),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("finished_at", Moment),
+    sa.Column("strategy", WORD, nullable=False, server_default="volume-snapshot"),
 )
 
 steps = _table(
@@ -136,6 +137,22 @@ points = _table(
     "fr_points",
     sa.Column("run_id", KEY, primary_key=True),
     sa.Column("volume_id", UUID, primary_key=True),
+    sa.Column("name", KEY, nullable=False),
+    sa.Column("snapshot_id", UUID),
+    sa.Column("reverted_at", Moment),
+)
+
+clones = _table(
+    "fr_clones",
+    sa.Column("run_id", KEY, primary_key=True),
+    sa.Column("volume_id", UUID, primary_key=True),
+    sa.Column("name", KEY, nullable=False),
+    sa.Column("clone_id", UUID),
+)
+
+guest_points = _table(
+    "fr_guest_points",
+    sa.Column("run_id", KEY, primary_key=True),
     sa.Column("name", KEY, nullable=False),
     sa.Column("snapshot_id", UUID),
     sa.Column("reverted_at", Moment),

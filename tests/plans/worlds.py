@@ -30,6 +30,8 @@ TEST_NET = Network("00000000-0000-4000-8000-0000000000b3", "test-network-default
 PRODUCTION = Network("00000000-0000-4000-8000-0000000000b1", "network-production-123", "Isolated", "Implemented", ZONE)
 NETWORKS = {n.id: n for n in (TEST_NET, PRODUCTION)}
 
+CAPABLE = Capabilities("4.22.1.0", kvm_snapshot_enabled=False, may_expunge=True)
+
 
 def spec(**changes: Any) -> Spec:
     wanted = Spec(
@@ -88,7 +90,7 @@ def world(disks: int = 1, **changes: Any) -> World:
     ]
     base = World(
         source=described,
-        capabilities=Capabilities("4.22.1.0", kvm_snapshot_enabled=False, may_expunge=True),
+        capabilities=CAPABLE,
         appliance=appliance,
         guest=None,
         volumes={v.id: v for v in (root, *replicas)},

@@ -10,7 +10,7 @@ import io
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,19 +103,24 @@ class Proof:
 
 @dataclass
 class Drill:
-    """One furnished house. `connected` is the engine in hand; `reborn` makes another one over the same database."""
+    """One furnished house. `connected` is the engine in hand; `reborn` makes another one over the same database.
+
+    `keys` are the keys of its VMs by their names; `contents` is its database, as a file.
+    """
 
     folder: Path
     clock: TurnedClock
     cloud: Cloud
     url: str = NOWHERE
+    keys: Mapping[str, str] = field(default_factory=lambda: KEYS)
+    contents: bytes = b""
     connected: Connected = field(init=False)
     _lives: int = 0
     _open: list[tuple[Any, Client]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "failover.db").write_bytes(_sample_database())
+        (self.folder / "failover.db").write_bytes(self.contents or _sample_database())
         init.furnish(self.folder, self.url, example=True)
         self.reborn()
 
@@ -137,7 +142,7 @@ class Drill:
     def _client(self, found: Any) -> Client:
         made = wiring.client(found, Hand(self.clock))
         if self.url == NOWHERE:
-            made._transport.session.mount(self.url, Door(self.cloud))
+            made._servers.session.mount(self.url, Door(self.cloud))
         return made
 
     def close(self) -> None:
@@ -167,7 +172,7 @@ class Drill:
         assert isinstance(found, Plan), found
         return found
 
-    def planned(self, spec: Spec, *, again: bool = False) -> Plan | Refusal | operations.Unresolved:
+    def planned(self, spec: Spec, *, again: bool = False) -> Plan | Refusal:
         return operations.plan_all(self.connected, (spec,), again)[0]
 
     def approve(self, plan: Plan, *, again: bool = False) -> Accepted:
@@ -175,8 +180,8 @@ class Drill:
 
     def drive(self, *vms: str) -> None:
         """Run rounds until these VMs (all, if none is named) are at rest."""
-        keys = frozenset(KEYS[v] for v in vms or BOTH)
-        operations.drive(self.engine, keys, lambda _seen: None, threading.Event())
+        keys = frozenset(self.keys[v] for v in vms or self.keys)
+        operations.drive(self.engine, keys, lambda _seen: None, operations.Halt())
 
     def apply(self, *vms: str, again: bool = False, span: str = "30m") -> dict[str, Plan]:
         """Plan, approve and drive until the tests run; the plans by VM."""
@@ -186,14 +191,21 @@ class Drill:
         self.drive(*vms)
         return plans
 
+    def declare(self, **cloudstack: str) -> None:
+        """Declare something of the cloud in the settings file, and live on as another process that read it."""
+        text = self.settings_path.read_text(encoding="utf-8")
+        lines = "".join(f"  {name}: {value}\n" for name, value in cloudstack.items())
+        self.settings_path.write_text(text.replace("cloudstack:\n", f"cloudstack:\n{lines}"), encoding="utf-8")
+        self.reborn()
+
     def end(self, *vms: str) -> None:
         for vm in vms:
-            operations.end(self.connected, KEYS[vm], "tests")
+            operations.end(self.connected, self.keys[vm], "tests")
         self.drive(*vms)
 
     def live(self, *vms: str) -> None:
         """Rounds until these VMs are at rest, without giving anything back: what a killed process leaves stays."""
-        keys, stop = frozenset(KEYS[v] for v in vms or BOTH), threading.Event()
+        keys, stop = frozenset(self.keys[v] for v in vms or self.keys), threading.Event()
         for _ in range(MAX_ROUNDS):
             done = self.engine.round(keys)
             if self.engine.at_rest(keys):
@@ -213,11 +225,11 @@ class Drill:
     def run(self, vm: str) -> Run:
         """The newest run of a VM."""
         with self.connected.database.read() as connection:
-            return journal.latest(connection)[KEYS[vm]]
+            return journal.latest(connection)[self.keys[vm]]
 
     def is_wanted(self, vm: str) -> bool:
         """Whether a spec of this VM was ever accepted."""
-        return bool(self.rows(f"select id from fr_specs where vm_key = '{KEYS[vm]}'"))
+        return bool(self.rows(f"select id from fr_specs where vm_key = '{self.keys[vm]}'"))
 
     def runs(self) -> tuple[Run, ...]:
         with self.connected.database.read() as connection:
@@ -225,7 +237,7 @@ class Drill:
 
     def shown(self, vm: str) -> list[dict[str, Any]]:
         """The rows of `failover_jobs` of a VM, oldest first."""
-        return self.rows(f"select * from failover_jobs where vm_id = '{KEYS[vm]}' order by id")
+        return self.rows(f"select * from failover_jobs where vm_id = '{self.keys[vm]}' order by id")
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         with self.connected.database.read() as connection:
@@ -315,13 +327,21 @@ def cloud_of(clock: Clock, **options: Any) -> Cloud:
 
 
 @contextmanager
-def furnished(folder: Path, *, http: bool = False, **options: Any) -> Iterator[Drill]:
+def furnished(
+    folder: Path,
+    *,
+    http: bool = False,
+    keys: Mapping[str, str] = KEYS,
+    contents: bytes = b"",
+    cloud_of: Callable[..., Cloud] = cloud_of,
+    **options: Any,
+) -> Iterator[Drill]:
     """A house in this folder; `http` puts a socket between engine and cloud, `options` are arguments of `Cloud`."""
     clock = TurnedClock(START)
     cloud = cloud_of(clock, **options)
     with ExitStack() as stack:
         stack.enter_context(stamina.set_testing(True, attempts=1))
         url = stack.enter_context(serve(cloud)).url if http else NOWHERE
-        drill = Drill(folder, clock, cloud, url)
+        drill = Drill(folder, clock, cloud, url, keys, contents)
         stack.callback(drill.close)
         yield drill

@@ -145,22 +145,27 @@ def test_a_job_without_result_has_no_verdict(content, result):
 
 
 @pytest.mark.parametrize(
-    ("capability", "administrator", "expected"),
+    ("capability", "accounts", "expected"),
     [
-        ({"cloudstackversion": "4.22.1.0", "kvmsnapshotenabled": True, "allowuserexpungerecovervm": False}, False,
+        ({"cloudstackversion": "4.22.1.0", "kvmsnapshotenabled": True, "allowuserexpungerecovervm": False}, [],
          Capabilities("4.22.1.0", kvm_snapshot_enabled=True, may_expunge=False)),
-        ({"cloudstackversion": "4.20.3.0", "allowuserexpungerecovervm": True}, False,
+        ({"cloudstackversion": "4.20.3.0", "allowuserexpungerecovervm": True}, [],
          Capabilities("4.20.3.0", may_expunge=True)),
-        ({"kvmsnapshotenabled": "false"}, True, Capabilities("", may_expunge=True)),
+        ({"kvmsnapshotenabled": "false"}, [{"accounttype": 1}], Capabilities("", may_expunge=True)),
+        ({}, [{"accounttype": 0, "volumeavailable": "7", "snapshotavailable": "Unlimited", "primarystorageavailable": "-3",
+               "secondarystorageavailable": 12.5}],
+         Capabilities("", volumes_left=7, primary_gib_left=0, secondary_gib_left=12)),
+        ({}, [{"accounttype": 0, "volumeavailable": "7"}, {"accounttype": 0, "volumeavailable": "9"}], Capabilities("")),
     ],
 )  # fmt: skip
-def test_capabilities_say_what_this_account_may_do(capability, administrator, expected):
-    assert parse.capabilities({"capability": capability}, lambda: administrator, "here") == expected
+def test_capabilities_say_what_this_account_may_do_and_has_left(capability, accounts, expected):
+    assert parse.capabilities({"capability": capability}, {"account": accounts}, "here") == expected
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(0, False), (1, True), (2, True), (5, False)])
 def test_an_account_is_an_administrators_by_its_type(kind, expected):
-    assert parse.administrator({"count": 1, "account": [{"id": A, "accounttype": kind}]}, "here") is expected
+    accounts = {"count": 1, "account": [{"id": A, "accounttype": kind}]}
+    assert parse.capabilities({"capability": {}}, accounts, "here").may_expunge is expected
 
 
 @pytest.mark.parametrize(
@@ -172,7 +177,7 @@ def test_an_account_is_an_administrators_by_its_type(kind, expected):
         (error(401), False),
     ],
 )
-def test_whether_the_account_is_an_administrators_is_asked_only_where_it_matters(client_for, accounts, expected):
+def test_an_account_that_may_not_see_itself_is_no_administrator(client_for, accounts, expected):
     def answer(asked):
         allowed = {"capability": {"cloudstackversion": "4.20.1.0", "allowuserexpungerecovervm": False}}
         return envelope(allowed) if asked["command"] == "listCapabilities" else accounts

@@ -89,7 +89,7 @@ def world(client_for) -> Iterator[World]:
     clock = TurnedClock(NOW)
     cloud = load_estate("examples/estate.yaml", clock)
     with serve(cloud) as server:
-        yield World(cloud, clock, client_for(server.url, clock.now, key="demo-api-key", secret="demo-secret-key"))
+        yield World(cloud, clock, client_for(server.url, clock=clock.now, wait=clock.advance, key="demo-api-key", secret="demo-secret-key"))
 
 
 def deployed(world: World) -> tuple[str, str]:
@@ -286,7 +286,7 @@ def test_wrong_keys_and_paths_are_told_apart(client_for, changes, path, error):
     with serve(load_estate("examples/estate.yaml", clock)) as server:
         keys = {"key": "demo-api-key", "secret": "demo-secret-key", **changes}
         with pytest.raises(error):
-            client_for(server.url + path, clock.now, **keys).volumes()
+            client_for(server.url + path, clock=clock.now, **keys).volumes()
 
 
 def test_a_clock_that_is_off_is_unauthorised_and_the_hint_says_so(client_for):
@@ -305,5 +305,5 @@ def test_more_than_a_page_of_volumes_is_read_whole(client_for):
     for n in range(644):
         cloud.volumes[made(f"7{n:06}")] = replace(template, id=made(f"7{n:06}"), n=1000 + n, vm=None, device=None)
     with serve(cloud) as server:
-        found = client_for(server.url, clock.now, key="demo-api-key", secret="demo-secret-key").volumes()
+        found = client_for(server.url, clock=clock.now, wait=clock.advance, key="demo-api-key", secret="demo-secret-key").volumes()
     assert len({v.id for v in found}) == len(found) == 649

@@ -223,7 +223,7 @@ def rows(*vms: Vm) -> Rows:
                         "id": ids[named],
                         "volume_id": named.upper(),
                         "volume_name": f"migration-{vm.name}-{vm.name}-disk-{vm.disks.index(disk)}",
-                        "size_gb": vm.gib(disk),
+                        "size_gb": max(vm.gib(d) for d in vm.disks if vm.volume_of(which, d) == named),
                         "ossea_config_id": 1,
                         "snapshot_id": vm.snapshot,
                         "status": "attached",
@@ -233,7 +233,8 @@ def rows(*vms: Vm) -> Rows:
         made["vm_disks"] += _numbered(vm.disk_rows(ids), numbers)
         made["cbt_history"] += _numbered(vm.cbt_rows(), numbers)
         made["network_mappings"] += vm.mapping_rows()
-    made["failover_jobs"] = [dict(row) for row in FAILOVERS if not vms]
+    shown = {uuid(vm.number) for vm in vms}
+    made["failover_jobs"] = [dict(row) for row in FAILOVERS if not vms or row["vm_id"].lower() in shown]
     return made
 
 
