@@ -95,7 +95,7 @@ def _expunge_what_is_old(cloud: Cloud, now: datetime) -> None:
     """What was destroyed `expunge.delay` ago is removed for good, its root with it."""
     old = now - timedelta(seconds=float(cloud.in_force["expunge.delay"]))
     for vm in list(cloud.vms.values()):
-        if vm.state == "Destroyed" and not vm.removed and vm.updated is not None and vm.updated <= old:
+        if vm.state in ("Destroyed", "Expunging") and not vm.removed and vm.updated is not None and vm.updated <= old:
             cloud.expunge(vm)
 
 

@@ -129,6 +129,7 @@ ROWS: Mapping[str, Row] = {
         530, "Parameter expunge can be passed by Admin only. Or when the allow.user.expunge.recover.vm key is set."
     ),
     "CS-DES-07": Row(530, "Failed to destroy vm with specified vmId"),
+    "CS-DES-07b": Row(530, "Unable to delete vm snapshots for {vm}"),
     "CS-DES-01": Row(530, "Account does not have permission for expunging."),
     "CS-DES-03": Row(431, "Instance [id = {id}, name = {instance}] has delete protection enabled and cannot be deleted."),
     "CS-DES-04": Row(
@@ -153,6 +154,11 @@ ROWS: Mapping[str, Row] = {
         "Unable to remove nic from {vm} in {network}, nic is default.",
         "Unable to remove NIC from {vm} in {network}, NIC is default.",
     ),
+    "CS-NIC-07": Row(
+        530,
+        "Network {network} already has a vm with host name: {name}",
+        "Network {network} already has an Instance with host name: {name}",
+    ),
     "CS-NIC-04": Row(
         530,
         "refusing to set default nic because chosen nic is already the default",
@@ -168,12 +174,15 @@ ROWS: Mapping[str, Row] = {
     ),
     "CS-VOL-07": Row(432, "The volume is attached to a VM with memory&disk VM snapshots; therefore, it cannot be resized."),
     "CS-VOL-07b": Row(
-        431,
+        432,
         "A volume that is attached to a VM with any VM snapshots cannot be resized.",
         "A volume that is attached to a Instance with any Instance Snapshots cannot be resized.",
     ),
     "CS-VOL-09": Row(432, "Unable to shrink volumes of type QCOW2"),
     "CS-VOL-09b": Row(530, "Failed to resize volume operation of volume UUID: [{id}] due to - Failed to resize"),
+    "CS-VOL-09d": Row(
+        432, "Volume should be in ready or allocated state before attempting a resize. Volume {id} is in state {value}."
+    ),
     "CS-VOL-09c": Row(
         530, "There is/are unbacked up snapshot(s) on this volume, resize volume is not permitted, please try again later."
     ),
@@ -359,7 +368,8 @@ ROWS: Mapping[str, Row] = {
     ),
     "CS-SNP-01b": Row(
         530,
-        "Creating snapshot failed due to volume:{volume} is associated with vm:{vm} is in {value} state",
+        "Creating snapshot failed due to volume:{n} is associated with vm:{vm_n} is in {value} state",
+        "Creating snapshot failed due to volume: {volume} is associated with vm: {vm} is in {value} state",
         cs=RUNTIME,
         masked=True,
     ),
@@ -406,7 +416,7 @@ ROWS: Mapping[str, Row] = {
     "CS-SNP-11": Row(431, "Snapshot [{snapshot}] is already destroyed"),
     "CS-SNP-12": Row(
         530,
-        "Failed to delete snapshot:com.cloud.exception.InvalidParameterValueException: Can't delete snapshot {snapshot} due to it is in BackingUp Status",
+        "Failed to delete snapshot:com.cloud.exception.InvalidParameterValueException: Can't delete snapshot {snapshot} due to it is in {value} Status",
     ),
     "CS-TAG-01": Row(530, "tag {key} already on {kind} with id {id}"),
     "CS-TAG-02": Row(431, "Value for the key {key} is either null or empty"),

@@ -202,7 +202,8 @@ def vm_of(cloud: Cloud, volume: Volume) -> Vm | None:
 
 def used(cloud: Cloud, account: Account) -> dict[str, int]:
     """How much of everything an account has; storage in bytes."""
-    vms = [v for v in cloud.vms.values() if v.account == account.name and not v.removed]
+    gone = ("Destroyed", "Expunging")
+    vms = [v for v in cloud.vms.values() if v.account == account.name and not v.removed and v.state not in gone]
     volumes = [v for v in cloud.volumes.values() if v.account == account.name and not v.removed and v.state != "Destroy"]
     snapshots = [
         s for s in cloud.snapshots.values() if s.account == account.name and not s.removed and s.state != "Destroyed"

@@ -67,6 +67,12 @@ def add(cloud: Cloud, call: Call) -> dict[str, Any]:
         if any(card.network == network.id for card in _own(vm)):
             raise refuse("CS-NIC-02", instance=vm.instance, network=network.id)
         _check_mac_is_free(cloud, call["macaddress"], network)
+        if network.zone != vm.zone:
+            raise Refused(
+                530,
+                f"{vm.told()} is in zone: {_zone(cloud, vm.zone)} but {_told(network)} is in zone: {_zone(cloud, network.zone)}",
+            )
+        _check_state(cloud, vm, f"Unable to add NIC to {vm.told()}", f"Unable to add vm {vm.told()} to network")
 
     return cloud.submit(call, finish, check=check, queue=vm.id, instance=("VirtualMachine", vm.id))
 
@@ -81,7 +87,7 @@ def _check_host_name(cloud: Cloud, vm: Vm, network: Network) -> None:
     try:
         deploying.check_name(cloud, vm.name, [network], own=vm)
     except Refused:
-        raise Refused(530, f"Network {network.name} already has a vm with host name: {vm.name}") from None
+        raise refuse("CS-NIC-07", cloud.wording, network=network.name, name=vm.name) from None
 
 
 @command("removeNicFromVirtualMachine", CARD, VM, java=JAVA + "RemoveNicFromVMCmd", asynchronous=True)
@@ -96,6 +102,8 @@ def remove(cloud: Cloud, call: Call) -> dict[str, Any]:
         if card.is_default:
             network = cloud.networks[card.network]
             raise refuse("CS-NIC-03", cloud.wording, vm=vm.told(), network=_told(network))
+        what = f"Unable to remove {_told(cloud.networks[card.network])} from {vm.told()}"
+        _check_state(cloud, vm, what, f"Unable to remove Instance {vm.told()} from Network")
 
     def finish() -> dict[str, Any]:
         card.removed = True
@@ -115,6 +123,8 @@ def choose_default(cloud: Cloud, call: Call) -> dict[str, Any]:
         _check_owner(vm, card, cloud)
         if card.is_default:
             raise refuse("CS-NIC-04", cloud.wording)
+        if vm.state not in ("Running", "Stopped"):
+            raise Refused(530, f"refusing to set default {vm.told()} is not Running or Stopped")
 
     def finish() -> dict[str, Any]:
         before = next(c for c in _own(vm) if c.is_default)
@@ -133,6 +143,19 @@ def _check_owner(vm: Vm, card: Nic, cloud: Cloud) -> None:
     uri = f'"vlan:\\/\\/{cloud.networks[card.network].vlan}"' if card.vlan else "null"
     plain = f'"deviceId":{card.device},"iPv4Address":"{card.ip}","id":{card.n},"instanceId":{holder.n},"reservationId":null,"uuid":"{card.id}"'
     raise Refused(431, f'Nic {{"broadcastUri":{uri},{plain}}} is not a NIC on {vm.told()}')
+
+
+def _zone(cloud: Cloud, zone_id: str) -> str:
+    zone = cloud.plain["Zone"][zone_id]
+    return f'Zone {{"id": "{zone.n}", "name": "{zone.name}", "uuid": "{zone.id}"}}'
+
+
+def _check_state(cloud: Cloud, vm: Vm, what: str, why: str) -> None:
+    """Cards change only while a VM runs or is stopped; the server says so as if a zone could not be reached."""
+    if vm.state not in ("Running", "Stopped"):
+        zone = cloud.plain["Zone"][vm.zone]
+        cause = f"com.cloud.exception.ResourceUnavailableException: Resource [DataCenter:{zone.n}] is unreachable"
+        raise Refused(530, f"{what}: {cause}: {why}, is not in the right state")
 
 
 def _told(network: Network) -> str:

@@ -39,6 +39,8 @@ def create(cloud: Cloud, call: Call) -> dict[str, Any]:
     snapshot = _allocated(cloud, call, volume)
 
     def begin() -> None:
+        if snapshot.removed:  # deleted while it was waiting
+            raise refuse("CS-SNP-05b", cloud.wording, volume=volume.id)
         _check_strategy(cloud, volume, vm, snapshot)
         volume.state, snapshot.state, snapshot.content = "Snapshotting", "Creating", cloud.content_of(volume)
 
@@ -76,16 +78,17 @@ def _check_create(cloud: Cloud, call: Call, volume: Volume, vm: Vm | None) -> No
         raise Refused(531, f"Cannot perform this operation, Zone is currently disabled: {zone.name}", 4365)
     if volume.state != "Ready":
         raise refuse("CS-SNP-02", volume=volume.told(), value=volume.state)
-    common.check_limits(cloud, cloud.accounts[volume.account], {"snapshot": 1, "secondary_storage": volume.size})
     if vm is not None:
         _check_vm(cloud, volume, vm)
+    common.check_limits(cloud, cloud.accounts[volume.account], {"snapshot": 1, "secondary_storage": volume.size})
 
 
 def _check_vm(cloud: Cloud, volume: Volume, vm: Vm) -> None:
     if vm.state not in ("Stopped", "Destroyed") and vm.hypervisor == "KVM" and not _may_snapshot_running(cloud):
         raise refuse("CS-SNP-01")
     if vm.state in ("Destroyed", "Expunging"):
-        raise refuse("CS-SNP-01b", volume=volume.n, vm=vm.n, value=vm.state)
+        told = {"n": volume.n, "vm_n": vm.n, "volume": volume.told(), "vm": vm.told(), "value": vm.state}
+        raise refuse("CS-SNP-01b", cloud.wording, **told)
     others = [d for d in cloud.attached(vm) if d.state == "Ready" and vm.hypervisor == "KVM"]
     if any(s.is_active for d in others for s in cloud.snapshots_of(d)):
         raise refuse("CS-SNP-03")
@@ -136,7 +139,7 @@ def revert(cloud: Cloud, call: Call) -> dict[str, Any]:
         volume.state = "Ready"
         if cloud.faults.host_fails("revert-snapshot"):
             raise refuse("CS-SNP-10", snapshot=snapshot.told())
-        volume.content = snapshot.content
+        volume.content, volume.size = snapshot.content, snapshot.size
         return {"snapshot": views.snapshot(cloud, snapshot, job_result=True)}
 
     return cloud.submit(
@@ -162,6 +165,8 @@ def _check_revert(cloud: Cloud, snapshot: Snapshot, volume: Volume) -> None:
         raise refuse("CS-SNP-06", cloud.wording)
     if vm is not None and cloud.snapshot_rows(vm):
         raise refuse("CS-SNP-07", cloud.wording)
+    if snapshot.state not in ("BackedUp", "Destroyed"):
+        raise Refused(530, f"snapshot {snapshot.name} [{snapshot.id}] does not exists in data store")
     if snapshot.state != "BackedUp" or not _can_revert(cloud, volume):
         raise refuse("CS-SNP-10", snapshot=snapshot.told())
 
@@ -183,10 +188,11 @@ def delete(cloud: Cloud, call: Call) -> dict[str, Any]:
             raise refuse("CS-SNP-08", snapshot=snapshot.told(), what="deleted")
         if snapshot.state == "Destroyed":
             raise refuse("CS-SNP-11", snapshot=snapshot.told())
-        if snapshot.is_active or snapshot.state == "Allocated":
+        if snapshot.is_active:
             raise refuse("CS-SNP-12", snapshot=snapshot.told(), value=snapshot.state)
 
     def finish() -> dict[str, Any]:
+        snapshot.removed = snapshot.state in ("Allocated", "Error")  # of these nothing is kept
         snapshot.state = "Destroyed"
         return {"success": True}
 

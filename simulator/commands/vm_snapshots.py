@@ -318,9 +318,11 @@ def expunge(cloud: Cloud, vm: Vm, row: VmSnapshot) -> bool:
 
 def _is_undeletable(cloud: Cloud, vm: Vm, row: VmSnapshot) -> bool:
     """CS-VSD-04: rows that failed inside the file, while the VM is stopped, in releases that misread `no such snapshot`."""
-    if not row.contents and not row.on_files and vm.last_host is None:
-        return True  # there is no host that could be asked
-    if row.contents or row.on_files or vm.state == "Running" or vm.hypervisor != "KVM" or cloud.obliging_hosts:
+    if row.contents or row.on_files:
+        return False
+    if cloud.obliging_hosts:
+        return vm.last_host is None  # that agent knows no VM that it never ran
+    if vm.state == "Running" or vm.hypervisor != "KVM":
         return False
     root = next((d for d in cloud.attached(vm) if d.device == 0), None)
     if root is not None and root.format != "QCOW2":

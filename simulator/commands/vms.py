@@ -332,6 +332,8 @@ def _expunges_nothing(cloud: Cloud, vm: Vm) -> bool:
 
 
 def _check_destroy(cloud: Cloud, call: Call, vm: Vm) -> None:
+    if vm.state in GONE and not call["expunge"]:  # CS-DES-02
+        return
     if call["expunge"] and not _may_expunge(cloud, call):
         raise refuse("CS-DES-01" if common.release(cloud) >= (4, 20) else "CS-DES-01b")
     if vm.protected:
@@ -344,6 +346,10 @@ def _check_destroy(cloud: Cloud, call: Call, vm: Vm) -> None:
     if wrong:
         told = "".join(f"{volume.told()}; " for volume in wrong if volume is not None)
         raise Refused(431, f"The following supplied volumes are not DATADISK attached to the VM: {told}")
+    for disk in disks:
+        if disk.id in (call["volumeids"] or ()) and disk.protected:
+            told = f"Volume [id = {disk.id}, name = {disk.name}] has delete protection enabled and cannot be deleted"
+            raise Refused(431, told)
 
 
 def _may_expunge(cloud: Cloud, call: Call) -> bool:
@@ -362,14 +368,17 @@ def _destroyed(cloud: Cloud, call: Call, vm: Vm) -> None:
             if disk.id in (call["volumeids"] or ()):
                 disk.state, disk.destroyed = "Destroy", cloud.now()
     _forget_snapshots(cloud, vm)
-    vm.state, vm.updated = "Destroyed", cloud.now()
+    vm.state, vm.updated = "Expunging" if vm.state == "Error" else "Destroyed", cloud.now()
+    for disk in cloud.attached(vm):
+        if cloud.in_force["destroy.root.volume.on.vm.destruction"]:
+            disk.state, disk.destroyed = "Destroy", cloud.now()
 
 
 def _forget_snapshots(cloud: Cloud, vm: Vm) -> None:
     """CS-DES-07, 12: VM snapshots go with the VM; the root returns to its base, data disks have gone as they were."""
     had_any = bool(cloud.snapshot_rows(vm))
     if not vm_snapshots.delete_all(cloud, vm):
-        raise refuse("CS-DES-07")
+        raise refuse("CS-DES-07" if common.release(cloud) >= (4, 20) else "CS-DES-07b", vm=vm.told())
     for disk in cloud.attached(vm):
         if had_any and disk.path is not None:
             disk.path = disk.id
@@ -414,6 +423,7 @@ def recover(cloud: Cloud, call: Call) -> dict[str, Any]:
         raise refuse("CS-REC-02")
     if vm.state != "Destroyed":
         raise refuse("CS-REC-01", id=vm.id)
+    common.check_limits(cloud, cloud.accounts[vm.account], {"user_vm": 1, "cpu": vm.cpus, "memory": vm.memory})
     vm.state, vm.details[views.FREED] = "Stopped", "false"
     return {"virtualmachine": views.vm(cloud, vm, call.account)}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def resize(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Another size, in GiB. An allocated volume is only told; a stored one is resized by a host."""
     volume: Volume = call["id"]
-    size = (call["size"] or volume.size // GIB) * GIB
+    size = _asked(call, volume)
 
     def begin() -> None:
         if volume.state == "Ready" and size != volume.size:
@@ -40,6 +40,8 @@ def resize(cloud: Cloud, call: Call) -> dict[str, Any]:
             if cloud.faults.host_fails("resize") or (size < volume.size and cloud.hypervisor != "KVM"):
                 raise refuse("CS-VOL-09b", id=volume.id)
         volume.size = size
+        if call["diskofferingid"] is not None:
+            volume.offering = call["diskofferingid"].id
         return shown(cloud, volume, call)
 
     return cloud.submit(
@@ -53,17 +55,50 @@ def resize(cloud: Cloud, call: Call) -> dict[str, Any]:
     )
 
 
+def _asked(call: Call, volume: Volume) -> int:
+    """The new size in bytes: that of a fixed offering, or the one asked for, or the old one."""
+    offering: Plain | None = call["diskofferingid"]
+    fixed = 0 if offering is None or offering.fields.get("iscustomized") else int(offering.fields.get("disksize") or 0)
+    size: int = fixed or call["size"] or volume.size // GIB
+    return size * GIB
+
+
 def _check_resize(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
     if any(s.is_active for s in cloud.snapshots_of(volume)):
         raise refuse("CS-VOL-09c")
+    if volume.state not in ("Ready", "Allocated"):
+        raise refuse("CS-VOL-09d", id=volume.id, value=volume.state)
+    _check_offering(cloud, call, volume)
+    if size == volume.size:
+        return
+    _check_vm_snapshots(cloud, volume)
     if size < volume.size:
         _check_shrink(cloud, call, volume, size)
-    _check_vm_snapshots(cloud, volume)
-    grown = max(size - volume.size, 0)
-    try:
-        common.check_limits(cloud, cloud.accounts[volume.account], {"primary_storage": grown} if grown else {})
-    except Refused as fault:
-        raise Refused(530, fault.text) from None
+    else:
+        common.check_limits(cloud, cloud.accounts[volume.account], {"primary_storage": size - volume.size})
+
+
+def _check_offering(cloud: Cloud, call: Call, volume: Volume) -> None:
+    """What the offerings say to another size; every word of it is an unsupported action."""
+    before, after = cloud.plain.get("DiskOffering", {}).get(volume.offering or ""), call["diskofferingid"]
+    if after is None and call["size"] is not None and before is not None:
+        if before.fields.get("disksizestrictness"):
+            told = "is not allowed, since disk size is strictly fixed as per the disk offering"
+            raise Refused(432, f"Resize of volume {volume.id} {told}")
+        if before.fields.get("iscustomized"):
+            _check_range(cloud, call["size"])
+    if after is not None and after.fields.get("iscustomized"):
+        if call["size"] is None:
+            raise Refused(432, "The new disk offering requires that a size be specified.")
+        _check_range(cloud, call["size"])
+    elif after is not None and call["size"] is not None and not after.fields.get("disksize"):
+        raise Refused(432, "You cannot pass in a custom disk size to a non-custom disk offering.")
+
+
+def _check_range(cloud: Cloud, size: int) -> None:
+    low, high = cloud.in_force["custom.diskoffering.size.min"], cloud.in_force["custom.diskoffering.size.max"]
+    if not int(low) <= size <= int(high):
+        raise Refused(432, f"Volume size: {size} GB is out of allowed range. Min: {low}. Max: {high}")
 
 
 def _check_shrink(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 JAVA = "org.apache.cloudstack.api.command.user.volume."
 CD_ROM = 3
 EXPUNGING = "Expunging a volume can only be done by an Admin. Or when the allow.user.expunge.recover.volume key is set."
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RECOVERING = EXPUNGING.replace("Expunging", "Recovering")
 
 
 def shown(cloud: Cloud, volume: Volume, call: Call) -> dict[str, Any]:
@@ -194,9 +193,15 @@ def destroy(cloud: Cloud, call: Call) -> dict[str, Any]:
 def recover(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Bring a volume back that was put away; the answer shows all of it, to everybody."""
     volume: Volume = call["id"]
+    if not _may_expunge(cloud, call):
+        raise Refused(531, RECOVERING, 4365)
     if volume.state != "Destroy":
         raise Refused(431, "Please specify a volume in Destroy state.")
-    volume.state = "Ready"
+    try:
+        common.check_limits(cloud, cloud.accounts[volume.account], {"volume": 1, "primary_storage": volume.size})
+    except Refused as fault:
+        raise Refused(431, fault.text) from None
+    volume.state, volume.kind = "Ready", "DATADISK"
     return {"volume": views.volume(cloud, volume, call.account, whole=True)}
 
 
@@ -310,9 +315,10 @@ def _take_turn(cloud: Cloud, volume: Volume, vm: Vm, device: int | None) -> None
 
 
 def _place_beside(cloud: Cloud, vm: Vm) -> str | None:
-    """The pool of the VM's first disk that exists; a VM that has run, but has none, has a place near its last host."""
+    """The pool of the VM's first disk that exists; else one near its last host; else one that serves the whole zone."""
     made = next((d.pool for d in cloud.attached(vm) if d.state == "Ready" and d.pool is not None), None)
-    return made or (common.a_pool(cloud) if vm.last_host is not None else None)
+    near = common.a_pool(cloud) if vm.last_host is not None else None
+    return made or near or next((p.id for p in common.pools(cloud) if p.fields.get("scope") == "ZONE"), None)
 
 
 def _ready_to_hang(cloud: Cloud, volume: Volume, vm: Vm, device: int | None) -> int:
@@ -334,7 +340,7 @@ def _device(cloud: Cloud, vm: Vm, wanted: int | None) -> int:
     if wanted is None:
         free = next((n for n in legal if n > 0 and n not in taken), None)
         if free is None:
-            raise Refused(530, f"All device Ids are used by vm {vm.id}")
+            raise Refused(530, f"All device Ids are used by vm {vm.told()}")
         return free
     if wanted not in legal:
         raise refuse("CS-ATT-13", n=highest)
@@ -456,9 +462,21 @@ def _paged(call: Call, rows: list[Volume]) -> list[Volume]:
     number, size = call["page"], call["pagesize"]
     if not number or not size or size < 0:
         return rows
+    ordered = sorted(rows, key=_second, reverse=True)
+    first = min((max(1, number) - 1) * size, len(ordered))
+    last = min(first + size, len(ordered))
+    if first == last:
+        return ordered
+    while first > 0 and _second(ordered[first - 1]) == _second(ordered[first]):
+        first -= 1
+    while last < len(ordered) and _second(ordered[last]) == _second(ordered[last - 1]):
+        last += 1
 
-    def place(volume: Volume) -> tuple[int, bytes]:
-        second = -int((volume.created - EPOCH).total_seconds())
-        return second, sha256(f"{volume.id}/{number}/{size}".encode()).digest()
+    def place(volume: Volume) -> tuple[float, bytes]:
+        return -_second(volume), sha256(f"{volume.id}/{number}/{size}".encode()).digest()
 
-    return sorted(rows, key=place)
+    return [*ordered[:first], *sorted(ordered[first:last], key=place), *ordered[last:]]
+
+
+def _second(volume: Volume) -> float:
+    return volume.created.timestamp() // 1
