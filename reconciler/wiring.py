@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pydantic
 
 from reconciler import settings as settings_module
 from reconciler.clock import Clock, SystemClock
-from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.client import Client, Limits
 from reconciler.cloudstack.endpoint import Endpoint
 from reconciler.loop import Engine
 from reconciler.settings import Settings, SettingsError
@@ -45,18 +47,23 @@ def client(found: Settings, clock: Clock) -> Client:
     section = found.cloudstack
     key, secret = found.secret(section.api_key), found.secret(section.secret_key)
     try:
-        endpoint = Endpoint(
-            url=section.endpoint,
-            key=pydantic.SecretStr(key),
-            secret=pydantic.SecretStr(secret),
-            ca_file=_anchored(found, section.ca_file),
-            timeout_connect=section.connect_timeout.total_seconds(),
-            timeout_read=section.read_timeout.total_seconds(),
-        )
+        endpoints = [
+            Endpoint(
+                url=url,
+                key=pydantic.SecretStr(key),
+                secret=pydantic.SecretStr(secret),
+                ca_file=_anchored(found, section.ca_file),
+                timeout_connect=section.connect_timeout.total_seconds(),
+                timeout_read=section.read_timeout.total_seconds(),
+                connections=section.concurrent_calls,
+            )
+            for url in (section.endpoint, *section.standby)
+        ]
     except pydantic.ValidationError as faulty:
         names = ", ".join(".".join(map(str, e["loc"])) for e in faulty.errors(include_input=False))
         raise SettingsError(f"cloudstack: {names} cannot be used; is a secret reference empty?") from None
-    return Client(endpoint, clock.now)
+    limits, never = Limits(calls=section.calls_per_second, at_once=section.concurrent_calls), threading.Event()
+    return Client(endpoints, clock.now, limits=limits, wait=lambda s: clock.wait(timedelta(seconds=s), never))
 
 
 def bounds(found: Settings, path: Path | None = None) -> Bounds:

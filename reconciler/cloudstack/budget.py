@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """At most `calls` in any `interval` (seconds), at most `at_once` open; an answer within `quick` seconds is never slow."""
+    """At most `calls` in any `interval` (seconds), at most `at_once` open; one within `quick` seconds is never slow."""
 
     calls: int = 25
     interval: float = 1.0
@@ -57,7 +57,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that is over: its command, when it began, how long it took, what it says, and the rest it was told to take."""
+    """One call that is over: when it began, how many seconds it took, its verdict, the rest that was asked for."""
 
     command: str
     began: float

@@ -174,10 +174,7 @@ class Servers:
         try:
             for attempt in self._attempts(verb):
                 with attempt:
-                    said = self._of_any(verb, command, arguments)
-                    if isinstance(said, No) and again(verb, said):
-                        raise _TurnedAway(said)
-                    return said
+                    return self._taken(verb, command, arguments)
         except _TurnedAway as last:
             return last.no
         raise AssertionError("stamina ends with a return or an exception")
@@ -195,6 +192,13 @@ class Servers:
                 wait_jitter=patience.first_wait,
             )
         )
+
+    def _taken(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value]) -> Said:
+        """One try. A no that may pass is raised, for stamina tries again what is raised."""
+        said = self._of_any(verb, command, arguments)
+        if isinstance(said, No) and again(verb, said):
+            raise _TurnedAway(said)
+        return said
 
     def _of_any(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value]) -> Said:
         """One try: the first server, and the next ones while this verb may go elsewhere with what came."""

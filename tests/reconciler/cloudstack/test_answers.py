@@ -85,5 +85,8 @@ def test_no_body_makes_anything_but_content_a_no_or_a_typed_error(status, kind, 
 
 def test_the_clock_hint_names_both_clocks():
     now = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-    assert answers.clock_hint("Mon, 23 Nov 2026 13:30:00 GMT", now) == "ours says 2026-11-23 14:00:00Z, the server's 2026-11-23 13:30:00Z"
+    assert (
+        answers.clock_hint("Mon, 23 Nov 2026 13:30:00 GMT", now)
+        == "ours says 2026-11-23 14:00:00Z, the server's 2026-11-23 13:30:00Z"
+    )
     assert answers.clock_hint("", now) == "ours says 2026-11-23 14:00:00Z"

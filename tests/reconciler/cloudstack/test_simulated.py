@@ -35,6 +35,7 @@ def made(tail: str) -> str:
     return f"00000000-0000-4000-8000-{tail:0>12}"
 
 
+KEYS = {"key": "demo-api-key", "secret": "demo-secret-key"}
 ZONE, APPLIANCE, TEMPLATE, OFFERING = made("a1"), made("a"), made("e1"), made("c1")
 APPLIANCE_ROOT, TEST_NET, LAN = made("d0"), made("b3"), made("b1")
 DB3 = tuple(f"3d000000-0000-4000-8000-00000000200{n}" for n in range(3))
@@ -89,7 +90,7 @@ def world(client_for) -> Iterator[World]:
     clock = TurnedClock(NOW)
     cloud = load_estate("examples/estate.yaml", clock)
     with serve(cloud) as server:
-        yield World(cloud, clock, client_for(server.url, clock=clock.now, wait=clock.advance, key="demo-api-key", secret="demo-secret-key"))
+        yield World(cloud, clock, client_for(server.url, clock=clock.now, wait=clock.advance, **KEYS))
 
 
 def deployed(world: World) -> tuple[str, str]:
@@ -284,7 +285,7 @@ def test_the_job_board_follows_jobs_on_the_simulated_cloud(world):
 def test_wrong_keys_and_paths_are_told_apart(client_for, changes, path, error):
     clock = TurnedClock(NOW)
     with serve(load_estate("examples/estate.yaml", clock)) as server:
-        keys = {"key": "demo-api-key", "secret": "demo-secret-key", **changes}
+        keys = {**KEYS, **changes}
         with pytest.raises(error):
             client_for(server.url + path, clock=clock.now, **keys).volumes()
 
@@ -293,7 +294,7 @@ def test_a_clock_that_is_off_is_unauthorised_and_the_hint_says_so(client_for):
     clock = TurnedClock(NOW)
     with serve(load_estate("examples/estate.yaml", clock)) as server:
         clock.advance(3600)
-        client = client_for(server.url, key="demo-api-key", secret="demo-secret-key")
+        client = client_for(server.url, **KEYS)
         with pytest.raises(errors.Unauthorised, match="ours says 2026-11-23 14:00:00Z"):
             client.volumes()
 
@@ -305,5 +306,5 @@ def test_more_than_a_page_of_volumes_is_read_whole(client_for):
     for n in range(644):
         cloud.volumes[made(f"7{n:06}")] = replace(template, id=made(f"7{n:06}"), n=1000 + n, vm=None, device=None)
     with serve(cloud) as server:
-        found = client_for(server.url, clock=clock.now, wait=clock.advance, key="demo-api-key", secret="demo-secret-key").volumes()
+        found = client_for(server.url, clock=clock.now, wait=clock.advance, **KEYS).volumes()
     assert len({v.id for v in found}) == len(found) == 649
