@@ -73,7 +73,8 @@ class Plan:
     """Steps from a world to a goal.
 
     `facts` are flat (`disk-2000.device` to 1) so that two looks can be compared row by row; `way_back` is the plan that
-    takes the goal back, planned from the world these steps lead to. An empty `steps` means nothing is to be done.
+    takes the goal back, planned from the world these steps lead to. `extra_gib` is the storage it takes beside the replicas;
+    `offers` are the other strategies with their price, for whoever reviews it. Empty `steps`: nothing is to be done.
     """
 
     spec: Spec
@@ -88,6 +89,7 @@ class Plan:
     way_back: tuple[Step, ...]
     extra_gib: int = 0
     warnings: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -139,6 +141,7 @@ class Plan:
             "replication_pause": int(self.pause.total_seconds()),
             "extra_gib": self.extra_gib,
             "warnings": list(self.warnings),
+            "offers": [o.as_json() for o in self.offers],
             "facts": dict(self.facts),
             "steps": [s.as_json() for s in self.steps],
             "way_back": [s.as_json() for s in self.way_back],

@@ -7,6 +7,8 @@ the end nothing is left to do. A plan that does not stand this is a defect of ou
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plans import actions, compare, effects, estimates, guards, placing, strategies
 from plans.observed import Place, World
 from plans.plan import Fact, Offer, Plan, Refusal, Step
@@ -45,10 +47,13 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     )
 
 
-def offers(spec: Spec, world: World) -> tuple[Offer, ...]:
-    """What each other way to protect the replicas would cost for this test, or why it is not possible."""
-    others = (s for s in strategies.STRATEGIES if s is not strategies.choose(spec, world).strategy)
-    return tuple(_offer(spec.model_copy(update={"strategy": other}), other, world) for other in others)
+def with_offers(found: Plan, world: World) -> Plan:
+    """The plan of a test that has not begun, with what each other strategy would cost, or why it is not possible."""
+    if found.goal is not GoalKind.TESTING or world.run is not None:
+        return found
+    others = (s for s in strategies.STRATEGIES if s is not found.strategy)
+    offers = (_offer(found.spec.model_copy(update={"strategy": other}), other, world) for other in others)
+    return replace(found, offers=tuple(offers))
 
 
 def _offer(spec: Spec, strategy: Strategy, world: World) -> Offer:

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 
 from plans import wording
-from plans.plan import Difference, Plan, Refusal, Step
+from plans.plan import Difference, Offer, Plan, Refusal, Step
 from specs.goal import GoalKind
 from specs.values import format_duration
 
@@ -67,7 +67,7 @@ def plan_lines(plan: Plan, detail: bool = False, width: int = WIDE) -> list[Line
         head = line(Span(plan.vm, Meaning.STRONG), "  ", str(plan.goal), "   ", Span("= nothing to do", Meaning.VERIFIED))
         return [head, *(line("  ", Span(w, Meaning.WAITS)) for w in plan.warnings)]
     lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan)), line("  ", Span(_promise(plan), Meaning.STRONG)), ()]
-    lines += _header(plan, width)
+    lines += _header(plan, detail, width)
     lines.append(())
     lines += _table(plan, detail, width)
     lines.append(())
@@ -92,15 +92,24 @@ def _minutes(span: timedelta) -> timedelta:
     return timedelta(minutes=-(-int(span.total_seconds()) // 60))
 
 
-def _header(plan: Plan, width: int) -> Iterator[Line]:
+def _header(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     yield line("  wanted by   ", str(plan.spec.origin))
     if plan.goal is not GoalKind.TESTING:
         return
     yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}", width)
     pause = format_duration(_minutes(plan.pause))
     yield line("  price       ", f"replication paused about {pause}, {plan.extra_gib} GiB beside the replicas")
+    for offer in plan.offers if detail else ():
+        yield from _wrapped("  instead     ", _offered(offer), width)
     yield from (line("  network     " if n == 0 else "              ", net) for n, net in enumerate(plan.networks))
     yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
+
+
+def _offered(offer: Offer) -> str:
+    if offer.against is not None:
+        return f"{offer.strategy} is not possible: {offer.against}"
+    ready, pause = format_duration(offer.takes_there), format_duration(_minutes(offer.pause))
+    return f"{offer.strategy}: ready in about {ready}, replication paused about {pause}, {offer.extra_gib} GiB"
 
 
 def _wrapped(title: str, text: str, width: int) -> Iterator[Line]:
@@ -119,7 +128,7 @@ def _table(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     for step in plan.steps:
         yield from _rows(step, (titles, objects, times), beside)
         if detail:
-            yield _detail(step)
+            yield from _detail(step, width)
     if plan.goal is GoalKind.TESTING and plan.spec.duration is not None:
         yield from _hold(plan, width)
 
@@ -143,9 +152,11 @@ def _rows(step: Step, widths: tuple[int, int, int], beside: bool) -> Iterator[Li
     yield line(Span(f"         {_reason(step)}", Meaning.HISTORY))
 
 
-def _detail(step: Step) -> Line:
+def _detail(step: Step, width: int) -> Iterator[Line]:
     words = wording.of(step.action)
-    return line(Span(f"         needs: {words.needs}; then: {words.effect}; risk: {words.risk}", Meaning.HISTORY))
+    text = f"needs: {words.needs}; then: {words.effect}; risk: {words.risk}"
+    for row in textwrap.wrap(text, max(20, min(width, WIDE) - 9)):
+        yield line(Span(f"         {row}", Meaning.HISTORY))
 
 
 def _hold(plan: Plan, width: int) -> Iterator[Line]:

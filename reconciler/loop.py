@@ -119,21 +119,27 @@ class Engine:
         with self.database.read() as connection:
             return journal.dossiers(connection, [vm_key])[vm_key]
 
-    def preview(self, spec: Spec, look: Look, again: bool = False) -> Plan | Refusal:
+    def preview(
+        self, spec: Spec, look: Look, again: bool = False, promised: frozenset[str] = frozenset()
+    ) -> Plan | Refusal:
         """The plan for a spec as if it were accepted now: what `plan` prints, and what `apply` approves.
 
-        What was carried out before and is over wants nothing, unless it is to run `again`.
+        What was carried out before and is over wants nothing, unless it is to run `again`. `promised` are guest names that
+        plans beside this one will take.
         """
         now = self.clock.now()
         source = legacy.find(look.fleet.sources.values(), name=spec.vm.name, uuid=spec.vm.uuid, vcenter=spec.vm.vcenter)
         dossier = self.dossier(source.key)
-        run, newest, world = dossier.run, dossier.accepted, self.world(source, look, dossier)
+        with self.database.read() as connection:
+            promised |= journal.guest_names(connection, source.key)
+        run, newest, world = dossier.run, dossier.accepted, _without(promised, self.world(source, look, dossier))
         if not again and newest is not None and newest.digest == spec.digest and newest.is_over:
             found = planner.plan(spec, GoalKind.PROTECTED, world)
             note = f"carried out before, {newest.state} {newest.ended_at:%Y-%m-%d %H:%M} UTC; --again runs it once more"
             return replace(found, warnings=(*found.warnings, note)) if isinstance(found, Plan) else found
         goal = goal_at(spec, now, now, run.running_since if run else None, self.settings.test.start_within)
-        return planner.plan(spec, goal.kind, world)
+        found = planner.plan(spec, goal.kind, world)
+        return planner.with_offers(found, world) if isinstance(found, Plan) else found
 
     def at_rest(self, keys: frozenset[str]) -> bool:
         """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""
@@ -335,7 +341,7 @@ class Engine:
         waits = self._waits_for(connection, accepted.spec, look)
         if waits is not None:
             return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
-        world = self.world(source, look, dossier)
+        world = _without(journal.guest_names(connection, source.key), self.world(source, look, dossier))
         found = planner.plan(accepted.spec, goal.kind, world)
         if isinstance(found, Refusal):
             why = "; ".join(r.text for r in found.reasons)
@@ -491,6 +497,11 @@ class _Ready:
     turn: Turn
     rows: tuple[StepRow, ...]
     refused: tuple[Outcome, ...] = ()
+
+
+def _without(names: frozenset[str], world: World) -> World:
+    """The world in which these host names are taken, too."""
+    return replace(world, names_taken=world.names_taken | names)
 
 
 def _held(lease: Lease | None) -> Lease:

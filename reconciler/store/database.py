@@ -103,7 +103,8 @@ def _refuse_missing(url: URL, create: bool) -> None:
 def _name(fault: sa.exc.DBAPIError) -> str:
     """SQLite's name of a fault, or MariaDB's number."""
     said = fault.orig.args[0] if fault.orig is not None and fault.orig.args else ""
-    return NO_TABLE if "no such table" in str(said) else getattr(fault.orig, "sqlite_errorname", str(said))
+    older = any(missing in str(said) for missing in ("no such table", "no such column", "has no column named"))
+    return NO_TABLE if older else getattr(fault.orig, "sqlite_errorname", str(said))
 
 
 NO_TABLE = "NO_TABLE"
@@ -118,7 +119,7 @@ _SENTENCES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
         DatabaseReadOnly,
         "cannot be written: see that it is not read-only, and grant its user SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX",
     ),
-    ((NO_TABLE, "1146"), DatabaseMissing, "lacks our tables: run `failover db upgrade`"),
+    ((NO_TABLE, "1146", "1054"), DatabaseMissing, "lacks our tables, or is of an older version: run `failover db upgrade`"),
     (("1049",), DatabaseMissing, "is not there on its server: create it, or correct its name"),
     (
         ("SQLITE_BUSY", "SQLITE_LOCKED", "1020", "1205", "1213"),

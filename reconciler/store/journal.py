@@ -189,6 +189,7 @@ _STEP = s.update().where(
 _EVENT = tables.events.insert()
 _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
 _OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
+_GUEST_NAMES = sa.select(r.c.guest_name).where(r.c.state.not_in(ENDED) & (r.c.vm_key != sa.bindparam("of")))
 _LAST_ATTEMPTS = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(r.c.vm_key.in_(_OF_VMS)).group_by(r.c.vm_key)
 _UNDONE = s.select().where(s.c.run_id.in_(_OF_VMS) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
 _DIRTY = tables.dirty.select().where(tables.dirty.c.vm_key.in_(_OF_VMS))
@@ -337,6 +338,12 @@ def unfinished_of(connection: sa.Connection, vm_key: str) -> Run | None:
     """The run of this VM that has not ended: there is one at the most."""
     rows = connection.execute(r.select().where((r.c.vm_key == vm_key) & r.c.state.not_in(ENDED)))
     return next(map(_run, rows), None)
+
+
+def guest_names(connection: sa.Connection, vm_key: str) -> frozenset[str]:
+    """The host names that unfinished runs of other VMs have taken, whether their guests are made already or not."""
+    rows = connection.execute(_GUEST_NAMES, {"of": vm_key})
+    return frozenset(rows.scalars())
 
 
 def latest(connection: sa.Connection) -> dict[str, Run]:

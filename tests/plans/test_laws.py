@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plans import actions, compare, effects, planner
+from plans import actions, compare, effects, planner, strategies
 from plans.observed import ActiveJob, Place, World
 from plans.plan import Plan
 from specs.goal import GoalKind
@@ -203,3 +203,18 @@ def test_replication_goes_on_while_a_guest_runs_on_clones() -> None:
     busy = replace(end, source=replace(end.source, active_jobs=(ActiveJob("job-1", "replication", "running"),)))
     assert planned(case, busy).steps == ()
     assert planned(case, busy, GoalKind.PROTECTED).steps == plan.way_back
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_reviewed_plan_names_the_price_of_every_other_strategy(case: str) -> None:
+    world = begun(case, 2)
+    plan = planner.with_offers(planned(case, world), world)
+    assert {o.strategy for o in plan.offers} == {*strategies.STRATEGIES} - {plan.strategy}
+    assert plan.digest == planned(case, world).digest
+    for offer in plan.offers:
+        priced = planner.plan(worlds.spec(strategy=offer.strategy), GoalKind.TESTING, world)
+        if offer.against is None:
+            assert isinstance(priced, Plan)
+            assert (offer.pause, offer.takes_there, offer.extra_gib) == (priced.pause, priced.takes_there, priced.extra_gib)
+        else:
+            assert not isinstance(priced, Plan)

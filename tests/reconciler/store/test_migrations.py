@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from migrations import run
 from reconciler.store import embedded, tables
-from reconciler.store.database import Database, upgrade
+from reconciler.store.database import Database, DatabaseMissing, upgrade
 
 OURS = {*tables.metadata.tables, run.VERSION_TABLE}
 
@@ -93,3 +94,24 @@ def test_our_tables_carry_our_prefix_and_compare_exactly_on_mariadb(table: sa.Ta
     assert table.name.startswith("fr_")
     for dialect in ("mysql", "mariadb"):
         assert table.dialect_options[dialect]["collate"] == "utf8mb4_bin"
+
+
+def test_a_run_from_before_there_were_strategies_keeps_the_only_one_there_was(empty: Database) -> None:
+    with empty.begin() as connection:
+        command.upgrade(run.config(connection), "0001")
+    old = {
+        "id": "run-1", "vm_key": "vm", "open_of": "vm", "vm_name": "VM", "kind": "test", "attempt": 1, "spec_id": 1,
+        "spec": "{}", "plan_digest": "sha256:0", "direction": "there", "state": "running", "failed": False,
+        "guest_name": "vm-test", "reserved": True, "start_sent": False, "progress": 15.0,
+        "created_at": "2026-11-24 14:00:00",
+    }  # fmt: skip
+    with empty.begin() as connection:
+        columns = ", ".join(old)
+        connection.execute(sa.text(f"INSERT INTO fr_runs ({columns}) VALUES ({', '.join(f':{name}' for name in old)})"), old)
+    with pytest.raises(DatabaseMissing, match="failover db upgrade"), empty.read() as connection:
+        connection.execute(tables.runs.select())
+    assert upgrade(empty)
+    with empty.read() as connection:
+        assert connection.execute(sa.select(tables.runs.c.id, tables.runs.c.strategy)).all() == [
+            ("run-1", "volume-snapshot")
+        ]
