@@ -164,8 +164,8 @@ def _has_network_problem(spec: Spec, world: World) -> bool:
 def _name_free(_spec: Spec, world: World) -> Iterator[Reason]:
     name = placing.guest_name(world)
     if name in world.names_taken:
-        fix = f"rename or expunge the VM {name}, then plan again"
-        yield Reason("NAME_TAKEN", f"a VM named {name} exists that is not ours", fix)
+        fix = "end that test, or rename or expunge that VM, then plan again"
+        yield Reason("NAME_TAKEN", f"the name {name} is taken, by a VM in CloudStack or by the test of another VM", fix)
 
 
 Guard = Callable[[Spec, World], Iterator[Reason]]

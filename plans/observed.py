@@ -290,8 +290,9 @@ class World:
 
     `volumes` holds the replicas and whatever else hangs on guest or appliance; `attempt` is the number of the next (or
     present) run of this VM and makes names unique; `dirty` lists replicas that an earlier run left written;
-    `names_taken` are the host names of other machines; `claimed_volumes` maps volumes that other replicated VMs claim
-    to those VMs' names; `test_networks` are the ids flagged as test networks, and no others ever count as one.
+    `names_taken` are the host names of other machines and of other runs; `claimed_volumes` maps volumes that other
+    replicated VMs claim to those VMs' names; `test_networks` are the ids flagged as test networks, and no others ever
+    count as one.
     """
 
     source: Source

@@ -119,9 +119,7 @@ class Engine:
         with self.database.read() as connection:
             return journal.dossiers(connection, [vm_key])[vm_key]
 
-    def preview(
-        self, spec: Spec, look: Look, again: bool = False, promised: frozenset[str] = frozenset()
-    ) -> Plan | Refusal:
+    def preview(self, spec: Spec, look: Look, again: bool = False, promised: frozenset[str] = frozenset()) -> Plan | Refusal:
         """The plan for a spec as if it were accepted now: what `plan` prints, and what `apply` approves.
 
         What was carried out before and is over wants nothing, unless it is to run `again`. `promised` are guest names that
