@@ -390,7 +390,7 @@ def _clean(world: World) -> bool:
 
 def _seen(world: World, busy: frozenset[str] | None) -> Seen:
     machines = {m.id: m for m in (world.guest, world.appliance) if m is not None}
-    return Seen(machines, world.volumes, world.snapshots, busy)
+    return Seen(machines, world.volumes, world.snapshots, world.vm_snapshots, busy)
 
 
 def _own_snapshots(world: World) -> list[Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from plans.observed import Machine, Volume, VolumeSnapshot
+from plans.observed import Machine, VmSnapshot, Volume, VolumeSnapshot
 from reconciler.cloudstack.errors import InvariantViolated
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -112,13 +112,13 @@ def start(permit: Permit, machine: Machine | None, volumes: Iterable[Volume]) ->
 
 
 def destroy(permit: Permit, volumes: Iterable[Volume]) -> None:
-    """No VM goes while a protected volume hangs on it, nor with a disk at device 0 that did not come with it."""
+    """No VM goes while a protected volume hangs on it, nor with a root that is neither its own nor a clone."""
     hanging = tuple(volumes)
     _demand("INV-03", permit.protected.isdisjoint(v.id for v in hanging), "a protected volume hangs on this VM")
     _demand("INV-03", permit.replicas.isdisjoint(v.id for v in hanging), "a replica hangs on this VM")
     roots = {v.id for v in hanging if v.device_id == 0 or v.type == "ROOT"}
-    ours = permit.default_root_id is None or roots <= {permit.default_root_id}
-    _demand("INV-02", ours, "at device 0 is another disk than the one that came with the guest")
+    ours = permit.default_root_id is None or roots <= {permit.default_root_id, *permit.clones}
+    _demand("INV-02", ours, "at device 0 is another disk than the one that came with the guest, and no clone")
 
 
 # --- volumes ----------------------------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def may_revert(permit: Permit, snapshot_id: str) -> None:
     _demand("INV-05", snapshot_id in permit.snapshots, "this snapshot is not a rollback point of the run")
 
 
-def revert_snapshot(permit: Permit, snapshot: VolumeSnapshot | None) -> None:
-    """The snapshot must be there, ready, and of one of this VM's replicas: its content replaces the disk's."""
+def usable_snapshot(permit: Permit, snapshot: VolumeSnapshot | None) -> None:
+    """The snapshot must be there, ready, and of one of this VM's replicas: its content replaces the disk's or is copied."""
     _demand("INV-05", snapshot is not None, "this snapshot is not to be seen")
     if snapshot is not None:
         _demand("INV-05", snapshot.volume_id in permit.replicas, "this snapshot is of a volume that is not the run's")
@@ -206,11 +206,20 @@ def snapshot_guest(permit: Permit, vm_id: str, name: str) -> None:
     guest(permit, vm_id)
     _demand("CS-VSC", permit.guest_snapshot_id is None, "the guest has its VM snapshot already")
     _demand("CS-VSC", 0 < len(name) <= MAX_TAG, "the VM snapshot's name is empty or over 255 characters")
+    _demand("INV-10", permit.replication_idle, "a replication job is running")
 
 
-def revert_guest(permit: Permit, snapshot_id: str) -> None:
-    """Only the VM snapshot of this run's guest is ever reverted to."""
+def whole_guest(permit: Permit, volumes: Iterable[Volume]) -> None:
+    """A VM snapshot protects the disks that hang on the guest when it is made: all of them, and no others."""
+    hanging = {v.id: v.device_id for v in volumes}
+    complete = set(permit.guest_devices) == permit.replicas and hanging == dict(permit.guest_devices)
+    _demand("INV-06", complete, "the guest's volumes are not its replicas at their devices")
+
+
+def guest_snapshot(permit: Permit, snapshot_id: str, row: VmSnapshot | None) -> None:
+    """Only the VM snapshot of this run's guest is ever reverted to or deleted, and only while it is to be seen there."""
     _demand("INV-05", snapshot_id == permit.guest_snapshot_id, "this VM snapshot is not of the run's guest")
+    _demand("INV-05", row is not None and row.vm_id == permit.guest_id, "the guest does not have this VM snapshot")
 
 
 def delete_guest_snapshot(permit: Permit, snapshot_id: str) -> None:
@@ -220,10 +229,10 @@ def delete_guest_snapshot(permit: Permit, snapshot_id: str) -> None:
 
 
 def tag(permit: Permit, resource_type: str, resource_id: str) -> None:
-    """Only what is the run's is marked: its guest, its replicas, its rollback points."""
+    """Only what is the run's is marked: its guest, its replicas and their clones, its rollback points."""
     ours: Mapping[str, Iterable[str]] = {
         "UserVm": {permit.guest_id} - permit.appliances - {None},  # type: ignore[dict-item]
-        "Volume": permit.replicas,
+        "Volume": permit.replicas | permit.clones,
         "Snapshot": permit.snapshots.keys(),
     }
     _demand("CS-TAG", resource_type in ours, f"{resource_type} is not a type that is tagged here")

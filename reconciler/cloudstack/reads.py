@@ -82,6 +82,13 @@ class Reader:
         """All VM snapshot rows, in every state; `name` is the name a person gave."""
         return self._list(parse.VM_SNAPSHOTS)
 
+    def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
+        """The VM snapshot rows of that VM, in every state that the server shows; hidden ones it never does."""
+        found: tuple[VmSnapshot, ...] = self._list(
+            parse.VM_SNAPSHOTS, virtualmachineid=permit.uuid("virtualmachineid", vm_id)
+        )
+        return tuple(s for s in found if s.vm_id == vm_id)
+
     def networks(self) -> tuple[Network, ...]:
         """All networks that the account may use."""
         return self._list(parse.NETWORKS)

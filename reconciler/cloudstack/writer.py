@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from plans.observed import Machine, Volume, VolumeSnapshot
+from plans.observed import Machine, VmSnapshot, Volume, VolumeSnapshot
 from reconciler.cloudstack import answers, parse, permit, signing
 from reconciler.cloudstack.errors import BadAnswer, Unreachable, WrongAddress
 from reconciler.cloudstack.outcomes import NOT_SENT, CallOutcome, Done, Refused, Unknown, retryable
 from reconciler.cloudstack.permit import Permit
 from reconciler.cloudstack.reads import Reader
 from reconciler.cloudstack.servers import Servers
+
+BEING_MADE = frozenset({"Allocated", "Creating", "CreatedOnPrimary", "BackingUp"})
+DELETABLE = frozenset({"Ready", "Error", "Expunging"})
 
 
 class Looks(Protocol):
@@ -36,6 +39,9 @@ class Looks(Protocol):
     def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
         """That volume snapshot, or None."""
 
+    def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
+        """The VM snapshot rows of that VM, in every state."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -47,6 +53,7 @@ class Seen:
     machines: Mapping[str, Machine]
     volumes: Mapping[str, Volume]
     snapshots: Mapping[str, VolumeSnapshot]
+    vm_snapshots: Mapping[str, VmSnapshot]
     busy: frozenset[str] | None = None
 
     def machine(self, vm_id: str) -> Machine | None:
@@ -64,6 +71,10 @@ class Seen:
     def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
         """That snapshot as it was seen."""
         return self.snapshots.get(snapshot_id)
+
+    def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
+        """The rows that were seen of that VM."""
+        return tuple(s for s in self.vm_snapshots.values() if s.vm_id == vm_id)
 
 
 class Writer:
@@ -130,28 +141,35 @@ class Writer:
         known = self._looks.busy if isinstance(self._looks, Seen) else None
         busy = self._reader.busy() if known is None else known
         if busy & (self._permit.replicas | {vm_id}):
-            return Refused(NOT_SENT, "a job on the guest or on a replica is still pending", retryable(NOT_SENT))
+            return _not_yet("a job on the guest or on a replica is still pending")
         permit.destroy(self._permit, self._reader.volumes_of(vm_id))
         return self._submit("destroyVirtualMachine", job_id, id=vm_id, expunge=expunge)
 
     # --- volumes ------------------------------------------------------------------------------------------------------
 
     def attach(self, volume_id: str, vm_id: str, device: int, job_id: str) -> CallOutcome:
-        """Hang a replica on the guest or an appliance at exactly this device."""
+        """Hang a replica on the guest or an appliance, or a clone on the guest, at exactly this device.
+
+        `Refused` while the VM has a VM snapshot, in whatever state: the server lets nothing be hung on or off then.
+        """
         permit.attach(self._permit, permit.uuid("id", volume_id), permit.uuid("virtualmachineid", vm_id), device)
+        if blocked := self._blocked(vm_id):
+            return blocked
         return self._submit("attachVolume", job_id, id=volume_id, virtualmachineid=vm_id, deviceid=device)
 
     def detach(self, volume_id: str, job_id: str) -> CallOutcome:
         """Take a volume off, after a fresh look at where it hangs; `Done` at once when it hangs nowhere.
 
         CloudStack does not look again when the job's turn comes, so a detach of what hangs nowhere is not sent: a late
-        one would take it off the next VM.
+        one would take it off the next VM. `Refused` while that VM has a VM snapshot.
         """
         permit.may_detach(self._permit, permit.uuid("id", volume_id))
         volume = self._looks.volume(volume_id)
         if volume is None or volume.vm_id is None:
             return Done()
         permit.detach(self._permit, volume)
+        if blocked := self._blocked(volume.vm_id):
+            return blocked
         return self._submit("detachVolume", job_id, id=volume_id)
 
     def delete_volume(self, volume_id: str) -> CallOutcome:
@@ -169,7 +187,7 @@ class Writer:
     def revert_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
         """Return a replica to its rollback point, after a fresh look at whose snapshot it is."""
         permit.may_revert(self._permit, permit.uuid("id", snapshot_id))
-        permit.revert_snapshot(self._permit, self._looks.snapshot(snapshot_id))
+        permit.usable_snapshot(self._permit, self._looks.snapshot(snapshot_id))
         return self._submit("revertSnapshot", job_id, id=snapshot_id)
 
     def delete_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
@@ -178,25 +196,61 @@ class Writer:
         return self._submit("deleteSnapshot", job_id, id=snapshot_id)
 
     def clone(self, snapshot_id: str, name: str, zone_id: str, job_id: str) -> CallOutcome:
-        """Make a volume from a rollback point. `entity_id` is the new volume."""
+        """Make a volume from a rollback point, after a fresh look at whose it is. `entity_id` is the new volume."""
         permit.clone(self._permit, permit.uuid("snapshotid", snapshot_id), name)
+        permit.usable_snapshot(self._permit, self._looks.snapshot(snapshot_id))
         zone = permit.uuid("zoneid", zone_id)
         return self._submit("createVolume", job_id, snapshotid=snapshot_id, name=name, zoneid=zone)
 
     def snapshot_guest(self, vm_id: str, name: str, job_id: str) -> CallOutcome:
-        """Make a VM snapshot of the stopped guest's disks. `entity_id` is the new row; its job will not name it."""
+        """Make a VM snapshot of the guest's disks, after a fresh look at them. `entity_id` is the new row.
+
+        Its job will not name the row: after a lost answer it is found by `name`, which must be this run's alone. `Refused`
+        while the guest is not stopped, a volume snapshot of a disk is being made (the server's check has a gap there), or
+        another VM snapshot is in the way.
+        """
         permit.snapshot_guest(self._permit, permit.uuid("virtualmachineid", vm_id), name)
+        disks = self._looks.volumes_of(vm_id)
+        permit.whole_guest(self._permit, disks)
+        if blocked := self._blocked(vm_id) or self._moving(vm_id):
+            return blocked
+        if any(s.volume_id in {d.id for d in disks} and s.state in BEING_MADE for s in self._reader.snapshots()):
+            return _not_yet("a volume snapshot of one of the guest's disks is being made")
         return self._submit("createVMSnapshot", job_id, virtualmachineid=vm_id, name=name, snapshotmemory=False)
 
     def revert_guest(self, snapshot_id: str, job_id: str) -> CallOutcome:
-        """Return all disks of the guest to its VM snapshot. Harmless when repeated."""
-        permit.revert_guest(self._permit, permit.uuid("vmsnapshotid", snapshot_id))
-        return self._submit("revertToVMSnapshot", job_id, vmsnapshotid=snapshot_id)
+        """Return all disks of the stopped guest to its VM snapshot, after a fresh look at it. Harmless when repeated."""
+        row = self._own_row(snapshot_id)
+        if row.state != "Ready":
+            return _not_yet(f"the guest's VM snapshot is {row.state}, not Ready")
+        return self._moving(row.vm_id) or self._submit("revertToVMSnapshot", job_id, vmsnapshotid=snapshot_id)
 
     def delete_guest_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
-        """Delete the guest's VM snapshot. What is in the disks then stays there."""
+        """Delete the guest's VM snapshot, after a fresh look at it. What is in the disks then stays there."""
         permit.delete_guest_snapshot(self._permit, permit.uuid("vmsnapshotid", snapshot_id))
+        row = self._own_row(snapshot_id)
+        if row.state not in DELETABLE:
+            return _not_yet(f"the guest's VM snapshot is {row.state}")
         return self._submit("deleteVMSnapshot", job_id, vmsnapshotid=snapshot_id)
+
+    def _own_row(self, snapshot_id: str) -> VmSnapshot:
+        permit.uuid("vmsnapshotid", snapshot_id)
+        rows = self._looks.vm_snapshots_of(self._permit.guest_id) if self._permit.guest_id else ()
+        row = next((r for r in rows if r.id == snapshot_id), None)
+        permit.guest_snapshot(self._permit, snapshot_id, row)
+        if row is None:
+            raise AssertionError("a permit lets no row pass that is not to be seen")
+        return row
+
+    def _moving(self, vm_id: str) -> Refused | None:
+        machine = self._looks.machine(vm_id)
+        state = machine.state if machine else "not to be seen"
+        return None if state == "Stopped" else _not_yet(f"the guest is {state}, not Stopped")
+
+    def _blocked(self, vm_id: str) -> Refused | None:
+        rows = self._looks.vm_snapshots_of(vm_id)
+        told = ", ".join(f"{row.name} ({row.state})" for row in rows)
+        return Refused(NOT_SENT, f"VM snapshot {told} of VM {vm_id} is in the way", retryable=False) if rows else None
 
     def tag(self, resource_type: str, resource_id: str, tags: Mapping[str, str], job_id: str) -> CallOutcome:
         """Mark an object of the run; `resource_type` is UserVm, Volume or Snapshot. A key that exists is refused."""
@@ -220,3 +274,8 @@ class Writer:
         except (BadAnswer, WrongAddress) as unclear:
             return Unknown(str(unclear))
         return Refused(content.code, content.text, retryable(content.code), content.retry_after)
+
+
+def _not_yet(why: str) -> Refused:
+    """Nothing was sent, and it may be tried again."""
+    return Refused(NOT_SENT, why, retryable(NOT_SENT))

@@ -22,6 +22,7 @@ def made(number: int) -> str:
 APPLIANCE, GUEST, STRANGER = made(0xA), made(0xB), made(0xC)
 APPLIANCE_ROOT, ROOT, R1, R2, OTHERS, FOREIGN = (made(n) for n in (1, 2, 3, 4, 5, 6))
 POINT, OTHERS_POINT, UNKNOWN_POINT = made(0x51), made(0x52), made(0x53)
+WHOLE, OTHERS_WHOLE, C1, C2 = made(0x61), made(0x62), made(0x71), made(0x72)
 TEST_NET, LAN, ZONE, TEMPLATE, OFFERING, JOB = (made(n) for n in (0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6))
 
 PERMIT = Permit(
@@ -59,6 +60,11 @@ def snapshot(snapshot_id: str, of: str, state: str = "BackedUp") -> World:
     return {snapshot_id: {"id": snapshot_id, "name": "s", "volumeid": of, "state": state}}
 
 
+def vm_snapshot(snapshot_id: str, of: str, state: str = "Ready") -> World:
+    row = {"id": snapshot_id, "name": "i-2-VM", "displayname": "whole", "virtualmachineid": of, "state": state}
+    return {snapshot_id: {**row, "current": True}}
+
+
 AT_HOME: World = {
     **machine(APPLIANCE, "appliance", LAN),
     **machine(GUEST, "guest-1", TEST_NET),
@@ -73,10 +79,17 @@ AT_HOME: World = {
 }
 READY: World = {**AT_HOME, **volume(R1, GUEST, 0), **volume(R2, GUEST, 1), **volume(ROOT, None, None)}
 EMPTY: World = {**AT_HOME, **volume(ROOT, None, None)}
+CLONES: dict[str, Any] = {"clones": frozenset({C1, C2}), "guest_devices": {C1: 0, C2: 1}}
+CLONED: World = {**AT_HOME, **volume(C1, GUEST, 0), **volume(C2, GUEST, 1), **volume(ROOT, None, None)}
+LOOSE: World = {**CLONED, **volume(C1, None, None), **volume(C2, None, None)}
+SNAPPED: World = {**READY, **vm_snapshot(WHOLE, GUEST)}
+OURS: dict[str, Any] = {"guest_snapshot_id": WHOLE}
+DONE: dict[str, Any] = {**OURS, "guest_snapshot_releasable": True}
 LISTS = {
     "listVolumes": "volume",
     "listVirtualMachines": "virtualmachine",
     "listSnapshots": "snapshot",
+    "listVMSnapshot": "vmSnapshot",
     "listAsyncJobs": "asyncjobs",
 }
 
@@ -85,7 +98,13 @@ def cloud(world: World) -> Callable[[dict[str, str]], Reply]:
     """Just enough of a server: lists of what is in the world, and a job for everything else."""
 
     def belongs(row: dict[str, Any], member: str) -> bool:
-        keys = {"volume": "size", "virtualmachine": "nic", "snapshot": "volumeid", "asyncjobs": "jobid"}
+        keys = {
+            "volume": "size",
+            "virtualmachine": "nic",
+            "snapshot": "volumeid",
+            "vmSnapshot": "current",
+            "asyncjobs": "jobid",
+        }
         return keys[member] in row
 
     def answer(asked: dict[str, str]) -> Reply:
@@ -168,6 +187,55 @@ FORBIDDEN: list[Case] = [
      lambda w: w.revert_snapshot(POINT, JOB)),
     ("no snapshot is made of a stranger's volume", "INV-11", {}, AT_HOME,
      lambda w: w.create_snapshot(FOREIGN, "p", {}, JOB)),
+    # clones
+    ("a clone is not hung on an appliance", "INV-04", CLONES, LOOSE, lambda w: w.attach(C1, APPLIANCE, 5, JOB)),
+    ("a clone is not hung on a stranger", "INV-11", CLONES, LOOSE, lambda w: w.attach(C1, STRANGER, 0, JOB)),
+    ("a clone gets its own device", "INV-01", CLONES, LOOSE, lambda w: w.attach(C1, GUEST, 1, JOB)),
+    ("a clone of another run is not attached", "INV-11", {}, LOOSE, lambda w: w.attach(C1, GUEST, 0, JOB)),
+    ("a clone of another run is not deleted", "INV-02", {}, LOOSE, lambda w: w.delete_volume(C1)),
+    ("what is recorded as a clone by mistake is kept when it is a replica", "INV-02", {"clones": frozenset({R1})}, AT_HOME,
+     lambda w: w.delete_volume(R1)),
+    ("what is recorded as a clone by mistake is kept when it is another VM's replica", "INV-02",
+     {"clones": frozenset({OTHERS})}, AT_HOME, lambda w: w.delete_volume(OTHERS)),
+    ("a clone is not taken off a stranger", "INV-01", CLONES, {**LOOSE, **volume(C1, STRANGER, 1)},
+     lambda w: w.detach(C1, JOB)),
+    ("no clone is made of another run's snapshot", "INV-11", {}, AT_HOME, lambda w: w.clone(OTHERS_POINT, "c", ZONE, JOB)),
+    ("no clone is made of another VM's disk", "INV-05", {"snapshots": {OTHERS_POINT: False}}, AT_HOME,
+     lambda w: w.clone(OTHERS_POINT, "c", ZONE, JOB)),
+    ("no clone is made of a snapshot that is not ready", "INV-07", {}, {**AT_HOME, **snapshot(POINT, R1, "BackingUp")},
+     lambda w: w.clone(POINT, "c", ZONE, JOB)),
+    ("a clone needs a name to be found by", "CS-VOL", {}, AT_HOME, lambda w: w.clone(POINT, "", ZONE, JOB)),
+    ("no guest starts on a clone of some disks only", "INV-06", {"clones": frozenset({C1}), "guest_devices": {C1: 0}},
+     {**LOOSE, **volume(C1, GUEST, 0)}, lambda w: w.start(GUEST, JOB)),
+    ("no guest starts with a replica beside its clones", "INV-06", CLONES, {**CLONED, **volume(R1, GUEST, 4)},
+     lambda w: w.start(GUEST, JOB)),
+    ("no VM goes with a replica beside its clones", "INV-03", CLONES, {**CLONED, **volume(R1, GUEST, 4)},
+     lambda w: w.destroy(GUEST, True, JOB)),
+    ("no VM goes with another run's clone as its root", "INV-02", {}, CLONED, lambda w: w.destroy(GUEST, True, JOB)),
+    # VM snapshots: of the guest only, and only while they protect what they say
+    ("an appliance is not snapshotted", "INV-04", {}, READY, lambda w: w.snapshot_guest(APPLIANCE, "whole", JOB)),
+    ("a stranger is not snapshotted", "INV-11", {}, READY, lambda w: w.snapshot_guest(STRANGER, "whole", JOB)),
+    ("a guest has one VM snapshot", "CS-VSC", OURS, SNAPPED, lambda w: w.snapshot_guest(GUEST, "again", JOB)),
+    ("a VM snapshot needs a name to be found by", "CS-VSC", {}, READY, lambda w: w.snapshot_guest(GUEST, "", JOB)),
+    ("no VM snapshot is made before all disks hang", "INV-06", {}, {**READY, **volume(R2, APPLIANCE, 2)},
+     lambda w: w.snapshot_guest(GUEST, "whole", JOB)),
+    ("no VM snapshot is made with a disk too many", "INV-06", {}, {**READY, **volume(FOREIGN, GUEST, 4)},
+     lambda w: w.snapshot_guest(GUEST, "whole", JOB)),
+    ("no VM snapshot is made under running replication", "INV-10", {"replication_idle": False}, READY,
+     lambda w: w.snapshot_guest(GUEST, "whole", JOB)),
+    ("another run's VM snapshot is not reverted to", "INV-05", OURS, {**SNAPPED, **vm_snapshot(OTHERS_WHOLE, GUEST)},
+     lambda w: w.revert_guest(OTHERS_WHOLE, JOB)),
+    ("a VM snapshot of another VM is not reverted to", "INV-05", OURS, {**READY, **vm_snapshot(WHOLE, STRANGER)},
+     lambda w: w.revert_guest(WHOLE, JOB)),
+    ("a VM snapshot that is gone is not reverted to", "INV-05", OURS, READY, lambda w: w.revert_guest(WHOLE, JOB)),
+    ("a VM snapshot stays until its revert is confirmed: deleting it keeps what was written", "INV-05", OURS, SNAPPED,
+     lambda w: w.delete_guest_snapshot(WHOLE, JOB)),
+    ("another run's VM snapshot is not deleted", "INV-05", DONE, {**SNAPPED, **vm_snapshot(OTHERS_WHOLE, GUEST)},
+     lambda w: w.delete_guest_snapshot(OTHERS_WHOLE, JOB)),
+    ("a VM snapshot of another VM is not deleted", "INV-05", DONE, {**READY, **vm_snapshot(WHOLE, STRANGER)},
+     lambda w: w.delete_guest_snapshot(WHOLE, JOB)),
+    ("a bare number is never sent as a VM snapshot's id", "INV-11", {"guest_snapshot_id": "7"}, READY,
+     lambda w: w.revert_guest("7", JOB)),
     # INV-06, 07, 08, 10: the start
     ("no guest starts without all its disks", "INV-06", {}, {**READY, **volume(R2, APPLIANCE, 2)},
      lambda w: w.start(GUEST, JOB)),
@@ -267,6 +335,20 @@ ALLOWED: list[tuple[str, dict[str, Any], World, Call, dict[str, str]]] = [
      {"volumeid": R1, "name": "point", "tags[0].key": "k", "tags[0].value": "v"}),
     ("revertSnapshot", {}, AT_HOME, lambda w: w.revert_snapshot(POINT, JOB), {"id": POINT}),
     ("deleteSnapshot", {"snapshots": {POINT: True}}, AT_HOME, lambda w: w.delete_snapshot(POINT, JOB), {"id": POINT}),
+    ("createVolume", {}, AT_HOME, lambda w: w.clone(POINT, "c", ZONE, JOB),
+     {"snapshotid": POINT, "name": "c", "zoneid": ZONE}),
+    ("attachVolume", CLONES, LOOSE, lambda w: w.attach(C1, GUEST, 0, JOB), {"id": C1, "deviceid": "0"}),
+    ("attachVolume", {**CLONES, "replication_idle": False}, LOOSE, lambda w: w.attach(C2, GUEST, 1, JOB), {"id": C2}),
+    ("detachVolume", CLONES, CLONED, lambda w: w.detach(C1, JOB), {"id": C1}),
+    ("startVirtualMachine", {**CLONES, "replication_idle": False}, CLONED, lambda w: w.start(GUEST, JOB), {"id": GUEST}),
+    ("destroyVirtualMachine", CLONES, CLONED, lambda w: w.destroy(GUEST, True, JOB), {"id": GUEST}),
+    ("createTags", CLONES, CLONED, lambda w: w.tag("Volume", C1, {"k": "v"}, JOB), {"resourceids": C1}),
+    ("createVMSnapshot", {}, READY, lambda w: w.snapshot_guest(GUEST, "whole", JOB),
+     {"virtualmachineid": GUEST, "name": "whole", "snapshotmemory": "false"}),
+    ("revertToVMSnapshot", OURS, SNAPPED, lambda w: w.revert_guest(WHOLE, JOB), {"vmsnapshotid": WHOLE}),
+    ("deleteVMSnapshot", DONE, SNAPPED, lambda w: w.delete_guest_snapshot(WHOLE, JOB), {"vmsnapshotid": WHOLE}),
+    ("deleteVMSnapshot", DONE, {**READY, **vm_snapshot(WHOLE, GUEST, "Error")},
+     lambda w: w.delete_guest_snapshot(WHOLE, JOB), {"vmsnapshotid": WHOLE}),
 ]  # fmt: skip
 
 
@@ -278,6 +360,36 @@ def test_what_is_allowed_is_sent_once_under_our_own_job_id(client_for, command, 
     assert sent["command"] == command
     assert {**sent, **arguments, "customjobid": JOB} == sent
     assert not {"cleanupdetails", "customid"} & set(sent)
+
+
+RUNNING: World = {GUEST: {**READY[GUEST], "state": "Running"}}
+HELD_BACK: list[tuple[str, dict[str, Any], World, Call, bool]] = [
+    ("a VM snapshot of somebody blocks an attach", {}, {**EMPTY, **vm_snapshot(OTHERS_WHOLE, GUEST)},
+     lambda w: w.attach(R1, GUEST, 0, JOB), False),
+    ("a failed VM snapshot blocks an attach too", {}, {**READY, **vm_snapshot(OTHERS_WHOLE, APPLIANCE, "Error")},
+     lambda w: w.attach(R1, APPLIANCE, 5, JOB), False),
+    ("a VM snapshot blocks a detach", OURS, SNAPPED, lambda w: w.detach(R1, JOB), False),
+    ("a VM snapshot of somebody blocks ours", {}, {**READY, **vm_snapshot(OTHERS_WHOLE, GUEST)},
+     lambda w: w.snapshot_guest(GUEST, "whole", JOB), False),
+    ("a guest that runs is not snapshotted", {}, {**READY, **RUNNING}, lambda w: w.snapshot_guest(GUEST, "w", JOB), True),
+    ("a guest that runs is not reverted", OURS, {**SNAPPED, **RUNNING}, lambda w: w.revert_guest(WHOLE, JOB), True),
+    *((f"a volume snapshot that is {state} holds a VM snapshot back", {}, {**READY, **snapshot(POINT, R1, state)},
+       lambda w: w.snapshot_guest(GUEST, "whole", JOB), True)
+      for state in ("Allocated", "Creating", "CreatedOnPrimary", "BackingUp")),
+    *((f"a VM snapshot that is {state} is not reverted to", OURS, {**READY, **vm_snapshot(WHOLE, GUEST, state)},
+       lambda w: w.revert_guest(WHOLE, JOB), True) for state in ("Allocated", "Creating", "Reverting", "Error")),
+    *((f"a VM snapshot that is {state} is not deleted", DONE, {**READY, **vm_snapshot(WHOLE, GUEST, state)},
+       lambda w: w.delete_guest_snapshot(WHOLE, JOB), True) for state in ("Allocated", "Creating", "Reverting")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "world", "call", "passing"), [c[1:] for c in HELD_BACK], ids=[c[0] for c in HELD_BACK])
+def test_what_stands_in_the_way_is_told_and_nothing_is_sent(client_for, changes, world, call, passing):
+    with odd_server(cloud(world)) as server:
+        told = call(client_for(server.url).writer(replace(PERMIT, **changes)))
+    assert isinstance(told, Refused)
+    assert (told.code, told.retryable) == (0, passing)
+    assert set(server.commands()) <= set(LISTS)
 
 
 def test_the_blank_root_is_deleted_by_its_recorded_id(client_for):
@@ -315,6 +427,9 @@ GUARDED: list[Call] = [
     lambda w: w.destroy(GUEST, True, JOB),
     lambda w: w.detach(R1, JOB),
     lambda w: w.revert_snapshot(POINT, JOB),
+    lambda w: w.attach(R1, GUEST, 0, JOB),
+    lambda w: w.clone(POINT, "c", ZONE, JOB),
+    lambda w: w.snapshot_guest(GUEST, "whole", JOB),
 ]
 
 
