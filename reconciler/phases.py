@@ -23,7 +23,8 @@ class Phase:
 
 VALIDATING = Phase("validating", 8)
 COMPLETED = Phase("completed", 100)
-FAILED = Phase("failed", 100)
+FAILED = Phase("failed", 0)
+"""What a run that failed had reached stays shown: progress never falls, and it is not complete."""
 
 _THERE: Mapping[str, Phase] = {
     "reserve": Phase("executing", 15),

@@ -442,7 +442,7 @@ def finish(connection: sa.Connection, found: Run, written: Iterable[str], now: d
     state = RunState.ROLLED_BACK if found.failed else RunState.COMPLETED
     event(connection, now, found, None, "finished", str(state))
     over = {"open_of": None}
-    return _change(connection, found, stored=over, state=state, finished_at=now, not_before=None, progress=100.0)
+    return _change(connection, found, stored=over, state=state, finished_at=now, not_before=None)
 
 
 def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -> Run:

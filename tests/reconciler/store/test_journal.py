@@ -162,7 +162,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "finish": (
         lambda c, run: journal.finish(c, run, (), LATER),
-        {"state": RunState.COMPLETED, "finished_at": LATER, "progress": 100.0},
+        {"state": RunState.COMPLETED, "finished_at": LATER},
         "finished",
     ),
 }
