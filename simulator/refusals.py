@@ -159,6 +159,22 @@ ROWS: Mapping[str, Row] = {
         "Network {network} already has a vm with host name: {name}",
         "Network {network} already has an Instance with host name: {name}",
     ),
+    "CS-NIC-08": Row(431, "{card} is not a NIC on {vm}"),
+    "CS-NIC-08b": Row(431, "{card} is not a NIC on  {vm}"),
+    "CS-NIC-09": Row(
+        530,
+        "Unable to add NIC to {vm}: com.cloud.exception.ResourceUnavailableException: Resource [DataCenter:{zone}] is unreachable: "
+        "Unable to add vm {vm} to network, is not in the right state",
+    ),
+    "CS-NIC-09b": Row(
+        530,
+        "Unable to remove {network} from {vm}: com.cloud.exception.ResourceUnavailableException: Resource [DataCenter:{zone}] is unreachable: "
+        "Unable to remove vm {vm} from network, is not in the right state",
+        "Unable to remove {network} from {vm}: com.cloud.exception.ResourceUnavailableException: Resource [DataCenter:{zone}] is unreachable: "
+        "Unable to remove Instance {vm} from Network, is not in the right state",
+    ),
+    "CS-NIC-09c": Row(530, "refusing to set default {vm} is not Running or Stopped"),
+    "CS-NIC-10": Row(530, "{vm} is in zone: {zone} but {network} is in zone: {other}"),
     "CS-NIC-04": Row(
         530,
         "refusing to set default nic because chosen nic is already the default",
@@ -182,6 +198,11 @@ ROWS: Mapping[str, Row] = {
     "CS-VOL-09b": Row(530, "Failed to resize volume operation of volume UUID: [{id}] due to - Failed to resize"),
     "CS-VOL-09d": Row(
         432, "Volume should be in ready or allocated state before attempting a resize. Volume {id} is in state {value}."
+    ),
+    "CS-VOL-09e": Row(
+        432,
+        "Going from existing size of {before} to size of {after} would shrink the volume.Need to sign off by supplying the shrinkok parameter "
+        "with value of true.",
     ),
     "CS-VOL-09c": Row(
         530, "There is/are unbacked up snapshot(s) on this volume, resize volume is not permitted, please try again later."

@@ -262,10 +262,10 @@ def _entity(call: Call, param: Param, text: str, find: Find, reading: bool, may_
     found = find(param.kind, text)
     if found is None:
         if re.fullmatch(r"-?\d+", text):
-            raise Refused(431, f"Unable to find UUID for id [{text}] of type [{param.kind}]", PARAM)
+            raise refuse("CS-WIR-18", n=text, kind=param.kind)
         raise unknown_entity(call.command, param.name, text)
     if getattr(found, "removed", False) and not reading and not param.removed:
-        raise Refused(431, f"Unable to find UUID for id [{found.n}] of type [{param.kind}]", PARAM)
+        raise refuse("CS-WIR-18", n=found.n, kind=param.kind)
     if param.owned and not may_act(call.account, found):
         raise refuse("CS-WIR-27")
     return found

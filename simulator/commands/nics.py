@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 JAVA = "org.apache.cloudstack.api.command.user.vm."
 VM = Param("virtualmachineid", "VirtualMachine", required=True, owned=True)
 CARD = Param("nicid", "Nic", required=True)
+ATTACHABLE = ("Running", "Stopped")
 
 
 def _shown(cloud: Cloud, vm: Vm, call: Call) -> dict[str, Any]:
@@ -68,11 +69,10 @@ def add(cloud: Cloud, call: Call) -> dict[str, Any]:
             raise refuse("CS-NIC-02", instance=vm.instance, network=network.id)
         _check_mac_is_free(cloud, call["macaddress"], network)
         if network.zone != vm.zone:
-            raise Refused(
-                530,
-                f"{vm.told()} is in zone: {_zone(cloud, vm.zone)} but {_told(network)} is in zone: {_zone(cloud, network.zone)}",
-            )
-        _check_state(cloud, vm, f"Unable to add NIC to {vm.told()}", f"Unable to add vm {vm.told()} to network")
+            zones = {"zone": _zone(cloud, vm.zone), "other": _zone(cloud, network.zone)}
+            raise refuse("CS-NIC-10", vm=vm.told(), network=_told(network), **zones)
+        if vm.state not in ATTACHABLE:
+            raise refuse("CS-NIC-09", vm=vm.told(), zone=_zone_number(cloud, vm))
 
     return cloud.submit(call, finish, check=check, queue=vm.id, instance=("VirtualMachine", vm.id))
 
@@ -102,8 +102,9 @@ def remove(cloud: Cloud, call: Call) -> dict[str, Any]:
         if card.is_default:
             network = cloud.networks[card.network]
             raise refuse("CS-NIC-03", cloud.wording, vm=vm.told(), network=_told(network))
-        what = f"Unable to remove {_told(cloud.networks[card.network])} from {vm.told()}"
-        _check_state(cloud, vm, what, f"Unable to remove Instance {vm.told()} from Network")
+        if vm.state not in ATTACHABLE:
+            told = {"vm": vm.told(), "network": _told(cloud.networks[card.network]), "zone": _zone_number(cloud, vm)}
+            raise refuse("CS-NIC-09b", cloud.wording, **told)
 
     def finish() -> dict[str, Any]:
         card.removed = True
@@ -120,11 +121,11 @@ def choose_default(cloud: Cloud, call: Call) -> dict[str, Any]:
 
     def check() -> None:
         _check_snapshots(cloud, vm, "updated for")
-        _check_owner(vm, card, cloud)
+        _check_owner(vm, card, cloud, "CS-NIC-08b")
         if card.is_default:
             raise refuse("CS-NIC-04", cloud.wording)
-        if vm.state not in ("Running", "Stopped"):
-            raise Refused(530, f"refusing to set default {vm.told()} is not Running or Stopped")
+        if vm.state not in ATTACHABLE:
+            raise refuse("CS-NIC-09c", vm=vm.told())
 
     def finish() -> dict[str, Any]:
         before = next(c for c in _own(vm) if c.is_default)
@@ -136,13 +137,14 @@ def choose_default(cloud: Cloud, call: Call) -> dict[str, Any]:
     return cloud.submit(call, finish, check=check, queue=vm.id)
 
 
-def _check_owner(vm: Vm, card: Nic, cloud: Cloud) -> None:
+def _check_owner(vm: Vm, card: Nic, cloud: Cloud, rule: str = "CS-NIC-08") -> None:
     if card in vm.nics:
         return
     holder = next(v for v in cloud.vms.values() if card in v.nics)
     uri = f'"vlan:\\/\\/{cloud.networks[card.network].vlan}"' if card.vlan else "null"
-    plain = f'"deviceId":{card.device},"iPv4Address":"{card.ip}","id":{card.n},"instanceId":{holder.n},"reservationId":null,"uuid":"{card.id}"'
-    raise Refused(431, f'Nic {{"broadcastUri":{uri},{plain}}} is not a NIC on {vm.told()}')
+    ip = "null" if card.ip is None else f'"{card.ip}"'
+    plain = f'"deviceId":{card.device},"iPv4Address":{ip},"id":{card.n},"instanceId":{holder.n},"reservationId":null,"uuid":"{card.id}"'
+    raise refuse(rule, card=f'Nic {{"broadcastUri":{uri},{plain}}}', vm=vm.told())
 
 
 def _zone(cloud: Cloud, zone_id: str) -> str:
@@ -150,12 +152,8 @@ def _zone(cloud: Cloud, zone_id: str) -> str:
     return f'Zone {{"id": "{zone.n}", "name": "{zone.name}", "uuid": "{zone.id}"}}'
 
 
-def _check_state(cloud: Cloud, vm: Vm, what: str, why: str) -> None:
-    """Cards change only while a VM runs or is stopped; the server says so as if a zone could not be reached."""
-    if vm.state not in ("Running", "Stopped"):
-        zone = cloud.plain["Zone"][vm.zone]
-        cause = f"com.cloud.exception.ResourceUnavailableException: Resource [DataCenter:{zone.n}] is unreachable"
-        raise Refused(530, f"{what}: {cause}: {why}, is not in the right state")
+def _zone_number(cloud: Cloud, vm: Vm) -> int:
+    return cloud.plain["Zone"][vm.zone].n
 
 
 def _told(network: Network) -> str:

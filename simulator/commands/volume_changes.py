@@ -106,8 +106,7 @@ def _check_shrink(cloud: Cloud, call: Call, volume: Volume, size: int) -> None:
     if cloud.hypervisor == "KVM" and volume.format == "QCOW2" and volume.state != "Allocated":
         raise refuse("CS-VOL-09")
     if not call["shrinkok"]:
-        told = "would shrink the volume.Need to sign off by supplying the shrinkok parameter with value of true."
-        raise Refused(432, f"Going from existing size of {volume.size} to size of {size} {told}")
+        raise refuse("CS-VOL-09e", before=volume.size, after=size)
 
 
 def _check_vm_snapshots(cloud: Cloud, volume: Volume) -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.conformance.fidelity [--no-rules]
 
-`make fidelity` calls it. Exit code 1 when a recording differs in something that `known.toml` does not explain, or when a rule
+`make fidelity` calls it. Exit code 1 when a recording differs in what `known.toml` does not explain, or when a rule
 of the contract or a correction of it has no test, or one that fails.
 """
 

@@ -1,4 +1,4 @@
-"""Every recording of the real server replays equal on a simulated cloud, but for what the table of known differences explains."""
+"""Every recording of the real server replays equal on a simulated cloud, but for the known differences."""
 
 from __future__ import annotations
 

@@ -304,8 +304,9 @@ def test_B4_a_vm_with_data_disks_only_does_not_start(world: World) -> None:
 
 def test_B5_an_unknown_id_is_told_in_one_sentence(world: World) -> None:
     told = (
-        f"Unable to execute API command startvirtualmachine due to invalid value. Invalid parameter id value={NOBODY} due to "
-        "incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class."
+        f"Unable to execute API command startvirtualmachine due to invalid value. Invalid parameter id value={NOBODY} "
+        "due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation "
+        "for the field in api cmd class."
     )
     assert world.now("startVirtualMachine", id=NOBODY) == No("call", 431, told)
 
