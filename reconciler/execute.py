@@ -21,7 +21,7 @@ from plans.observed import Place, Volume, World
 from reconciler import crashpoints, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack import errors
-from reconciler.cloudstack.client import Client, Seen
+from reconciler.cloudstack.client import Client, Fresh, Seen
 from reconciler.cloudstack.jobs import JobBoard
 from reconciler.cloudstack.outcomes import (
     Accepted,
@@ -49,6 +49,7 @@ from specs.model import Strategy
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
 BACKOFF_LONGEST = timedelta(minutes=2)
 DOUBLINGS = 6
+LOOK_ON = timedelta(seconds=30)
 
 
 class Kind(StrEnum):
@@ -121,13 +122,13 @@ class Executor:
         own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
         return journal.started(row, own_id, now + estimates.deadline(row.action, turn.world), now)
 
-    def send(self, batch: Batch, busy: frozenset[str] | None = None) -> Batch:
-        """Send each of these steps once. `busy` are the objects of pending jobs, read after the intents were written."""
-        return replace(batch, outcomes=tuple(self._send(batch.turn, row, busy) for row in batch.rows))
+    def send(self, batch: Batch, fresh: Fresh | None = None) -> Batch:
+        """Send each of these steps once. `fresh` was read after the intents were written, for guests that are destroyed."""
+        return replace(batch, outcomes=tuple(self._send(batch.turn, row, fresh) for row in batch.rows))
 
-    def _send(self, turn: Turn, row: StepRow, busy: frozenset[str] | None) -> Outcome:
+    def _send(self, turn: Turn, row: StepRow, fresh: Fresh | None) -> Outcome:
         try:
-            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, busy))
+            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, fresh))
             outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
         except errors.InvariantViolated as violated:
             outcome = Outcome(Kind.FAILED, str(violated))
@@ -172,7 +173,7 @@ class Executor:
     def _still_pending(self, row: StepRow, now: datetime) -> Outcome:
         if row.deadline is not None and now >= row.deadline:
             why = f"cloud job {row.custom_job_id} is still pending after its deadline; looking on"
-            return Outcome(Kind.STUCK, why, until=now + self.limits.poll)
+            return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))
         return Outcome(Kind.WAIT, "running", until=now + self.limits.poll)
 
     def _ended(self, row: StepRow, world: World, result: JobResult, now: datetime) -> Outcome:
@@ -197,7 +198,7 @@ class Executor:
             return Outcome(Kind.DONE, learned=learned)
         if row.action.achieved(world):
             return Outcome(Kind.DONE, learned={**learned, **learned_after(row.action, world, now)})
-        if learned:
+        if learned and not _is_known(row.action, world):
             return Outcome(Kind.WAIT, "looking for what was made", until=now, learned=learned)
         return self._unseen(row, now, "the cloud reports success, but a look does not show it")
 
@@ -216,7 +217,7 @@ class Executor:
 
     def _unseen(self, row: StepRow, now: datetime, why: str) -> Outcome:
         if row.deadline is not None and now >= row.deadline:
-            return Outcome(Kind.STUCK, why, until=now + self.limits.poll)
+            return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))
         return Outcome(Kind.WAIT, why, until=now + self.limits.poll)
 
     # --- the one place ------------------------------------------------------------------------------------------------
@@ -347,6 +348,21 @@ def _from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]
     return {}
 
 
+def _is_known(action: actions.Action, world: World) -> bool:
+    """Whether the id of what the action makes was written down before this look."""
+    run = world.run
+    match action:
+        case actions.CreateGuest():
+            return run is not None and run.guest_id is not None
+        case actions.SnapshotReplica():
+            point = run.point(action.volume_id) if run is not None else None
+            return point is not None and point.snapshot_id is not None
+        case actions.CloneReplica():
+            clone = run.clone(action.volume_id) if run is not None else None
+            return clone is not None and clone.clone_id is not None
+    return False
+
+
 def learned_after(action: actions.Action, world: World, now: datetime) -> dict[str, Any]:
     """Facts that the look after a finished action adds: the blank root's id, since when the guest runs."""
     if isinstance(action, actions.CreateGuest) and world.guest is not None:
@@ -388,9 +404,9 @@ def _clean(world: World) -> bool:
     return not any(world.written(volume_id) for volume_id in world.replicas)
 
 
-def _seen(world: World, busy: frozenset[str] | None) -> Seen:
+def _seen(world: World, fresh: Fresh | None) -> Seen:
     machines = {m.id: m for m in (world.guest, world.appliance) if m is not None}
-    return Seen(machines, world.volumes, world.snapshots, world.vm_snapshots, busy)
+    return Seen(machines, world.volumes, world.snapshots, world.vm_snapshots, fresh)
 
 
 def _own_snapshots(world: World) -> list[Any]:

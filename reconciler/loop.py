@@ -20,7 +20,7 @@ from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, observe, phases
 from reconciler.clock import Clock
-from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.client import Client, Fresh
 from reconciler.cloudstack.errors import CloudError
 from reconciler.cloudstack.jobs import JobBoard
 from reconciler.execute import Batch, Executor, Kind, Outcome, Turn
@@ -35,6 +35,7 @@ from specs.goal import Goal, GoalKind, goal_at
 from specs.model import Spec, State, Strategy
 
 KNOWN_FOR = timedelta(minutes=1)
+SEEN_FOR = timedelta(seconds=15)
 STUCK_AGAIN = timedelta(minutes=5)
 OVERDUE_AGAIN = timedelta(minutes=10)
 SHARE = 8
@@ -86,6 +87,8 @@ class Engine:
     _executor: Executor = field(init=False)
     _pool: ThreadPoolExecutor = field(init=False)
     _known: tuple[Fleet, observe.Standing] | None = None
+    _seen: Estate | None = None
+    _read_at: dict[observe.Kind, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -94,11 +97,11 @@ class Engine:
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
-    def look(self, anew: bool = True) -> Look:
+    def look(self, anew: bool = True, changed: frozenset[observe.Kind] = observe.EVERYTHING) -> Look:
         """One complete look at both sources.
 
         `anew` also reads what a run relies on only when it begins (the fleet, networks, capabilities); otherwise that may
-        be up to a minute old.
+        be up to a minute old. Of the cloud's lists those that are not named as `changed` may be some seconds old.
         """
         now = self.clock.now()
         if anew or self._known is None or now - self._known[1].since > KNOWN_FOR:
@@ -107,7 +110,11 @@ class Engine:
             fleet = observe.fleet(sources, self.settings.networks.test)
             self._known = (fleet, observe.standing(self.client, now, self.settings.cloudstack.storage))
         fleet, standing = self._known
-        return Look(fleet, observe.estate(self.client, now, standing))
+        old = {kind for kind in observe.Kind if now - self._read_at.get(kind, standing.since) > SEEN_FOR}
+        read = observe.EVERYTHING if anew or self._seen is None else changed | old
+        self._seen = observe.estate(self.client, now, standing, self._seen, read)
+        self._read_at |= dict.fromkeys(read, now)
+        return Look(fleet, self._seen)
 
     def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
@@ -165,12 +172,16 @@ class Engine:
         keys = [key for key in due.keys if key not in busy]
         if not keys:
             return Round(next_at=now + self.settings.engine.poll)
-        passes = self._passes(keys, self.look(anew=not due.beginning.isdisjoint(keys)), begin)
-        return Round(passes, min((p.until for p in passes if p.until), default=due.expiry))
+        passes = self._passes(keys, anew=not due.beginning.isdisjoint(keys), begin=begin)
+        later = () if due.expiry is None or due.expiry <= now else (due.expiry,)
+        return Round(passes, min((*(p.until for p in passes if p.until), *later), default=None))
 
-    def _passes(self, due: list[str], look: Look, begin: bool) -> tuple[Pass, ...]:
+    def _passes(self, due: list[str], *, anew: bool, begin: bool) -> tuple[Pass, ...]:
         """Settle what is under way for all, read the journal again, then let each go on (unless nothing may `begin`)."""
-        held, stopped = self._leased(due, look)
+        mine, changed, stopped = self._leased(due)
+        look = self.look(anew, changed)
+        stopped += [self._unlisted(d) for key, d in mine.items() if key not in look.fleet.sources]
+        held = {key: d for key, d in mine.items() if key in look.fleet.sources}
         settled = self._settled([d for d in held.values() if d.under_way], look)
         if not begin:
             return (*stopped, *settled.values())
@@ -227,8 +238,8 @@ class Engine:
         yield from (one for one in intended if isinstance(one, Pass))
         batches = [one for one in intended if isinstance(one, Batch)]
         _hit(crashpoints.Point.AFTER_INTENT, batches)
-        busy = self._objects_in_jobs(batches)
-        sent = self._each(lambda batch: self._executor.send(batch, busy), batches)
+        fresh = self._fresh(batches)
+        sent = self._each(lambda batch: self._executor.send(batch, fresh), batches)
         refused = {one.turn.run.id: one.refused for one in ready}
 
         def write(connection: Connection, items: Sequence[Batch]) -> list[Pass]:
@@ -240,12 +251,15 @@ class Engine:
         _hit(crashpoints.Point.AFTER_RECORD, batches)
         yield from came_to
 
-    def _objects_in_jobs(self, batches: list[Batch]) -> frozenset[str] | None:
-        """The objects of all pending jobs, read once for all guests that are to be destroyed; None if none is, or unseen."""
+    def _fresh(self, batches: list[Batch]) -> Fresh | None:
+        """What the writer must know of this very moment, read once for all guests that go; None if none does, or unseen.
+
+        In this order: what ends between the two reads shows in the second.
+        """
         if not any(isinstance(row.action, actions.DestroyGuest) for batch in batches for row in batch.rows):
             return None
         try:
-            return self.client.busy()
+            return Fresh(self.client.busy(), self.client.volumes())
         except CloudError:
             return None
 
@@ -284,30 +298,41 @@ class Engine:
         moving = [k for k, b in runs.items() if _moves(b, wanted.get(k), now)]
         starting = [k for k in wanted if k not in runs]
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
-        expiry = min((b.expires_at for b in runs.values() if b.expires_at is not None), default=None)
+        expiry = min((m for b in runs.values() if (m := _next_due(b)) is not None), default=None)
         watched = runs.keys() | wanted.keys() if only is None else only
         resting = all(_rests(runs.get(k), wanted.get(k)) for k in watched)
         return _Due(chosen, frozenset(starting), under_way, expiry, resting)
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 
-    def _leased(self, due: list[str], look: Look) -> tuple[dict[str, Dossier], list[Pass]]:
-        """The dossiers of the VMs whose lease we hold now, and a pass for each other VM."""
+    def _leased(self, due: list[str]) -> tuple[dict[str, Dossier], frozenset[observe.Kind], list[Pass]]:
+        """The dossiers of the VMs whose lease we hold now, which lists may have changed for them, a pass for each other VM.
+
+        Where we are the first to look after another process, or nothing of ours is under way, anything may have changed.
+        """
         now, limits = self.clock.now(), self.settings.engine
         with self.database.read() as connection:
             found = journal.dossiers(connection, due)
-        listed = {key: d for key, d in found.items() if key in look.fleet.sources}
-        stopped = [self._unlisted(found[key]) for key in found.keys() - listed]
-        fresh = {k for k, d in listed.items() if d.lease is not None and d.lease.is_fresh(self.owner, now, limits.lease)}
-        taken: dict[str, Lease | None] = {k: d.lease for k, d in listed.items() if k in fresh}
-        if len(fresh) < len(listed):
+        taken = {
+            k: d.lease for k, d in found.items() if d.lease is not None and d.lease.is_fresh(self.owner, now, limits.lease)
+        }
+        if len(taken) < len(found):
             with self.database.begin() as connection:
-                for key in listed.keys() - fresh:
-                    taken[key] = journal.take(connection, key, self.owner, now, limits.lease)
-        for key in (k for k in listed if taken[k] is None):
-            why = Outcome(Kind.WAIT, "another process works on this VM")
-            stopped.append(Pass(key, look.fleet.sources[key].name, why, until=now + limits.poll))
-        return {k: replace(d, lease=taken[k]) for k, d in listed.items() if taken[k] is not None}, stopped
+                for key in found.keys() - taken.keys():
+                    lease = journal.take(connection, key, self.owner, now, limits.lease)
+                    if lease is not None:
+                        taken[key] = lease
+        held = {k: replace(d, lease=taken[k]) for k, d in found.items() if k in taken}
+        alone = all(
+            d.lease is not None and d.lease.owner == self.owner and d.under_way for k, d in found.items() if k in taken
+        )
+        touched = observe.changed_by(row.action for d in held.values() for row in d.under_way)
+        stopped = [self._waits(found[key], now + limits.poll) for key in found.keys() - held.keys()]
+        return held, touched if alone else observe.EVERYTHING, stopped
+
+    def _waits(self, dossier: Dossier, until: datetime) -> Pass:
+        why = Outcome(Kind.WAIT, "another process works on this VM")
+        return Pass(dossier.vm_key, dossier.run.vm_name if dossier.run else dossier.vm_key, why, until=until)
 
     def _unlisted(self, dossier: Dossier) -> Pass:
         """A VM that the database of the replication system does not list: without what it knew, nothing is safe to do."""
@@ -537,6 +562,13 @@ def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:
     if run.state not in (RunState.HOLDING, RunState.PAUSED) or run.direction is Direction.BACK or wanted != run.spec_id:
         return True
     return run.state is RunState.HOLDING and run.expires_at is not None and now >= run.expires_at
+
+
+def _next_due(run: Brief) -> datetime | None:
+    """When a run is due by the clock alone: at the moment it waits for, or when its test is over."""
+    if run.not_before is not None:
+        return run.not_before
+    return run.expires_at if run.state is RunState.HOLDING else None
 
 
 def _same_guest(was: Spec, now: Spec) -> bool:

@@ -1,7 +1,8 @@
 """One look: both sources joined into an estate and a fleet, and the part of them that concerns one VM.
 
 Called by `reconciler.loop` at the start of every round; the result is shared by all VMs of that round. A look that is not
-complete raises (`LookFailed` from the client): there are no half estates. CloudStack and database are never reconciled
+complete raises (`LookFailed` from the client): there are no half estates. Lists that nothing of ours can have changed since
+the last look are taken over from it for a few seconds. CloudStack and database are never reconciled
 with each other here; where they differ, the guards say so.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
+from plans import actions
 from plans.observed import Capabilities, Estate, Machine, Network, RunFacts, Source, World
 from reconciler.cloudstack.client import Client
 
@@ -68,20 +71,59 @@ def standing(client: Client, now: datetime, storage: str | None) -> Standing:
     return Standing(now, capable, {n.id: n for n in client.networks()})
 
 
-def estate(client: Client, now: datetime, known: Standing) -> Estate:
+class Kind(StrEnum):
+    """The lists that a look may take over from the last one. Volumes are always read: attachment has to be fresh."""
+
+    MACHINES = "machines"
+    SNAPSHOTS = "snapshots"
+    VM_SNAPSHOTS = "vm-snapshots"
+
+
+EVERYTHING = frozenset(Kind)
+CHANGES: Mapping[type[actions.Action], frozenset[Kind]] = {
+    actions.CreateGuest: frozenset({Kind.MACHINES}),
+    actions.MarkGuest: frozenset({Kind.MACHINES}),
+    actions.StopGuest: frozenset({Kind.MACHINES}),
+    actions.StartGuest: frozenset({Kind.MACHINES}),
+    actions.DestroyGuest: EVERYTHING,
+    actions.SnapshotReplica: frozenset({Kind.SNAPSHOTS}),
+    actions.DeleteSnapshot: frozenset({Kind.SNAPSHOTS}),
+    actions.SnapshotGuest: frozenset({Kind.VM_SNAPSHOTS, Kind.SNAPSHOTS}),
+    actions.RevertGuest: frozenset({Kind.VM_SNAPSHOTS, Kind.MACHINES}),
+    actions.DeleteGuestSnapshot: frozenset({Kind.VM_SNAPSHOTS, Kind.SNAPSHOTS}),
+}
+"""Which lists, besides the volumes, look different after an action."""
+
+
+def changed_by(done: Iterable[actions.Action]) -> frozenset[Kind]:
+    """The lists that these actions may have changed."""
+    return frozenset().union(*(CHANGES.get(type(action), frozenset()) for action in done))
+
+
+def estate(
+    client: Client, now: datetime, known: Standing, last: Estate | None = None, read: Iterable[Kind] = Kind
+) -> Estate:
     """Everything CloudStack shows to this account, complete, or an exception.
 
-    Volumes are read after machines and snapshots, because attachment is the fact that most depends on being fresh.
+    Of the last look only those lists are read anew that are named. Volumes are read after machines and snapshots, because
+    attachment is the fact that most depends on being fresh.
     """
-    machines = client.machines()
-    vm_snapshots, snapshots = client.vm_snapshots(), client.snapshots()
+    wanted = EVERYTHING if last is None else frozenset(read)
+    before = last or Estate(now, known.capabilities, {}, {}, {}, {}, {})
+    machines, vm_snapshots, snapshots = before.machines, before.vm_snapshots, before.snapshots
+    if Kind.MACHINES in wanted:
+        machines = {m.id: m for m in client.machines()}
+    if Kind.VM_SNAPSHOTS in wanted:
+        vm_snapshots = {s.id: s for s in client.vm_snapshots()}
+    if Kind.SNAPSHOTS in wanted:
+        snapshots = {s.id: s for s in client.snapshots()}
     return Estate(
         looked_at=now,
         capabilities=known.capabilities,
-        machines={m.id: m for m in machines},
+        machines=machines,
         volumes={v.id: v for v in client.volumes()},
-        snapshots={s.id: s for s in snapshots},
-        vm_snapshots={s.id: s for s in vm_snapshots},
+        snapshots=snapshots,
+        vm_snapshots=vm_snapshots,
         networks=known.networks,
     )
 

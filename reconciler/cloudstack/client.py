@@ -18,6 +18,7 @@ from reconciler.cloudstack.permit import Permit
 from reconciler.cloudstack.reads import Reader
 from reconciler.cloudstack.retries import Patience as Patience
 from reconciler.cloudstack.servers import Servers
+from reconciler.cloudstack.writer import Fresh as Fresh
 from reconciler.cloudstack.writer import Seen as Seen
 from reconciler.cloudstack.writer import Writer as Writer
 

@@ -39,22 +39,37 @@ class Looks(Protocol):
     def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
         """That volume snapshot, or None."""
 
+    def snapshots_of(self, volume_id: str) -> tuple[VolumeSnapshot, ...]:
+        """The snapshots of that volume, in every state."""
+
     def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
         """The VM snapshot rows of that VM, in every state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What was read for all guests of a round just before they go: the objects of pending jobs, then all volumes."""
+
+    busy: frozenset[str]
+    volumes: tuple[Volume, ...]
+
+    def volumes_of(self, vm_id: str) -> tuple[Volume, ...]:
+        """What hangs on that VM."""
+        return tuple(v for v in self.volumes if v.vm_id == vm_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the look of this round found around one VM; seconds old, and nobody else of ours works on the VM.
 
-    `busy` are the objects of pending jobs, if they were read for all VMs of the round just before sending.
+    `fresh` is what was read for all VMs of the round just before sending, if anything had to be.
     """
 
     machines: Mapping[str, Machine]
     volumes: Mapping[str, Volume]
     snapshots: Mapping[str, VolumeSnapshot]
     vm_snapshots: Mapping[str, VmSnapshot]
-    busy: frozenset[str] | None = None
+    fresh: Fresh | None = None
 
     def machine(self, vm_id: str) -> Machine | None:
         """That VM as it was seen."""
@@ -71,6 +86,10 @@ class Seen:
     def snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
         """That snapshot as it was seen."""
         return self.snapshots.get(snapshot_id)
+
+    def snapshots_of(self, volume_id: str) -> tuple[VolumeSnapshot, ...]:
+        """The snapshots that were seen of that volume."""
+        return tuple(s for s in self.snapshots.values() if s.volume_id == volume_id)
 
     def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
         """The rows that were seen of that VM."""
@@ -137,12 +156,12 @@ class Writer:
         destroy behind an attach, and destroy the replica that was not there when we looked.
         """
         permit.guest(self._permit, permit.uuid("id", vm_id))
+        fresh = self._looks.fresh if isinstance(self._looks, Seen) else None
         # In this order: what ends between the two looks shows in the second.
-        known = self._looks.busy if isinstance(self._looks, Seen) else None
-        busy = self._reader.busy() if known is None else known
+        busy = self._reader.busy() if fresh is None else fresh.busy
         if busy & (self._permit.replicas | {vm_id}):
             return _not_yet("a job on the guest or on a replica is still pending")
-        permit.destroy(self._permit, self._reader.volumes_of(vm_id))
+        permit.destroy(self._permit, self._reader.volumes_of(vm_id) if fresh is None else fresh.volumes_of(vm_id))
         return self._submit("destroyVirtualMachine", job_id, id=vm_id, expunge=expunge)
 
     # --- volumes ------------------------------------------------------------------------------------------------------
@@ -214,7 +233,7 @@ class Writer:
         permit.whole_guest(self._permit, disks)
         if blocked := self._blocked(vm_id) or self._moving(vm_id):
             return blocked
-        if any(s.volume_id in {d.id for d in disks} and s.state in BEING_MADE for s in self._reader.snapshots()):
+        if any(s.state in BEING_MADE for disk in disks for s in self._looks.snapshots_of(disk.id)):
             return _not_yet("a volume snapshot of one of the guest's disks is being made")
         return self._submit("createVMSnapshot", job_id, virtualmachineid=vm_id, name=name, snapshotmemory=False)
 
