@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from simulator import settings
-from simulator.model import GIB, Account, Entity, Plain, Vm, Volume
+from simulator.model import GIB, Account, Entity, Network, Nic, Plain, Vm, Volume
 from simulator.refusals import Refused, refuse
 from simulator.wire import UUID, Call, Param, unknown_entity
 
@@ -190,6 +190,12 @@ def zone_is_disabled(cloud: Cloud, call: Call, zone_id: str) -> Plain | None:
     zone = cloud.plain.get("Zone", {}).get(zone_id)
     disabled = zone is not None and zone.fields.get("allocationstate", "Enabled") == "Disabled"
     return zone if disabled and not call.account.is_root else None
+
+
+def guests(cloud: Cloud, network: Network) -> Iterator[Nic]:
+    """The cards that VMs have in a network."""
+    cards = (card for vm in cloud.vms.values() for card in vm.nics)
+    return (card for card in cards if card.network == network.id and not card.removed)
 
 
 def vm_of(cloud: Cloud, volume: Volume) -> Vm | None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 HOST_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
-SUBNET = ipaddress.ip_network("10.1.1.0/24")
-LOWEST_FREE, LONGEST_USER_DATA = 2, 1024 * 1024
+SUBNET, GATEWAY = "10.1.1.0/24", "10.1.1.1"
+LONGEST_USER_DATA = 1024 * 1024
 # Known to the server, but without consequence for anything that is simulated.
 IGNORED = (
     Param("bootintosetup", "bool", since="4.15.0.0"),
@@ -111,6 +111,7 @@ def allocate(cloud: Cloud, call: Call) -> Vm:
     if pairs:
         vm.details[keypairs.NAMES] = ",".join(pairs)
     vm.groups = beside
+    vm.user_data = call["userdata"]
     if call.has("group"):
         groups.put_into(cloud, vm, call["group"])
     cloud.vms[vm.id] = vm
@@ -379,22 +380,26 @@ def card(cloud: Cloud, network: Network, device: int, ip: str | None = None, mac
     """A new card in a network, with the address asked for or the next one (CS-DEP-19)."""
     number = cloud.number("Nic")
     own = f"02:01:{number >> 24 & 255:02x}:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-    address = _address(cloud, network, ip) if network.has_services else None
+    address = free_address(cloud, network, ip) if network.has_services else None
     made = Nic(cloud.new_id(), number, network.id, mac or own, address, device == 0, device)
     made.vlan = network.vlan is not None
     return made
 
 
-def _address(cloud: Cloud, network: Network, wanted: str | None) -> str:
-    taken = {c.ip for vm in cloud.vms.values() for c in vm.nics if c.network == network.id and not c.removed}
+def free_address(cloud: Cloud, network: Network, wanted: str | None) -> str:
+    """The address asked for, or the next one that no card of the network has."""
+    cards = [c for vm in cloud.vms.values() for c in vm.nics if c.network == network.id and not c.removed]
+    taken = {address for card in cards for address in (card.ip, *card.further.values())}
+    inside = ipaddress.ip_network(network.fields.get("cidr", SUBNET))
+    taken.add(network.fields.get("gateway", GATEWAY))
     if wanted is not None:
-        if wanted in taken or ipaddress.ip_address(wanted) not in SUBNET:
+        if wanted in taken or ipaddress.ip_address(wanted) not in inside:
             told = (
                 f'Network {{"id": {network.n}, "name": "{network.name}", "uuid": "{network.id}", "networkofferingid": 10}}'
             )
             raise Refused(530, f"Unable to acquire Guest IP address for network {told}", OTHER, masked=True)
         return wanted
-    free = next((str(a) for a in list(SUBNET.hosts())[LOWEST_FREE - 1 :] if str(a) not in taken), None)
+    free = next((str(a) for a in inside.hosts() if str(a) not in taken), None)
     if free is None:
         raise Refused(533, f"Unable to acquire Guest IP address for network {network.name}", RUNTIME, masked=True)
     return free
@@ -402,13 +407,13 @@ def _address(cloud: Cloud, network: Network, wanted: str | None) -> str:
 
 def _add_disks(cloud: Cloud, call: Call, vm: Vm, root_size: int, data_size: int | None) -> None:
     given: Volume | None = call["volumeid"]
-    root = given or _disk(cloud, vm, f"ROOT-{vm.n}", root_size)
+    root = given or disk(cloud, vm, f"ROOT-{vm.n}", root_size)
     if given is None:
         root.template, root.offering = vm.template, vm.offering
         _fill_from_snapshot(cloud, call, root)
     cloud.hang(root, vm, 0)
     if data_size is not None:
-        data = _disk(cloud, vm, f"DATA-{vm.n}", data_size)
+        data = disk(cloud, vm, f"DATA-{vm.n}", data_size)
         data.offering = call["diskofferingid"].id
         cloud.hang(data, vm, 1)
 
@@ -420,7 +425,8 @@ def _fill_from_snapshot(cloud: Cloud, call: Call, root: Volume) -> None:
         common.place(cloud, root)
 
 
-def _disk(cloud: Cloud, vm: Vm, name: str, size: int) -> Volume:
+def disk(cloud: Cloud, vm: Vm, name: str, size: int) -> Volume:
+    """A new disk of a VM's owner, Allocated, that hangs nowhere yet."""
     made = Volume(cloud.new_id(), cloud.number("Volume"), vm.account, vm.created, name=name)
     made.size, made.zone = size, vm.zone
     cloud.volumes[made.id] = made

@@ -242,6 +242,11 @@ USUAL: Mapping[str, Sequence[Row]] = {
 FILTERS = ("id", "name", "description", "oscategoryid", "guestiptype", "state", "zoneid", "networkid", "hypervisor", "type")
 
 
+def told_of(cloud: Cloud, name: str) -> Sequence[Row]:
+    """What the estate says that a list shows, or the usual."""
+    return cloud.lists.get(name, USUAL.get(name, ()))
+
+
 def _telling(name: str, key: str, roles: tuple[str, ...]) -> None:
     @command(name, *(Param(column) for column in FILTERS), roles=roles)
     def told(cloud: Cloud, call: Call) -> Row:

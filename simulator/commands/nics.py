@@ -174,5 +174,5 @@ def list_nics(cloud: Cloud, call: Call) -> dict[str, Any]:
         raise refuse("CS-WIR-28")
     cards = [c for c in _own(vm) if call["nicid"] in (None, c)]
     cards = [c for c in cards if call["networkid"] is None or c.network == call["networkid"].id]
-    rows = [{k: v for k, v in views.nic(cloud, c).items() if k != "secondaryip"} for c in cards]
+    rows = [{k: v for k, v in views.nic(cloud, c).items() if k != "secondaryip" or c.further} for c in cards]
     return page(call, "nic", [{**row, "virtualmachineid": vm.id} for row in rows])

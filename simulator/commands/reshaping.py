@@ -113,6 +113,8 @@ def _check_sizes(cloud: Cloud, vm: Vm, given: dict[str, str]) -> None:
 def _apply(cloud: Cloud, call: Call, vm: Vm, details: dict[str, str] | None) -> None:
     if call["name"] is not None:
         vm.name = vm.display_name = call["name"]  # CS-UPD-05
+    if call.has("userdata"):
+        vm.user_data = call["userdata"]
     if call.has("group"):
         groups.put_into(cloud, vm, call["group"])
     if call["displayname"] is not None:

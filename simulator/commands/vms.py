@@ -44,7 +44,7 @@ def deploy(cloud: Cloud, call: Call) -> dict[str, Any]:
 
     def finish() -> dict[str, Any]:
         if starts:
-            _launch(cloud, call, vm)
+            launch(cloud, call, vm)
         return shown(cloud, vm, call)
 
     return cloud.submit(
@@ -98,7 +98,7 @@ def start(cloud: Cloud, call: Call) -> dict[str, Any]:
 
     def finish() -> dict[str, Any]:
         if vm.state == "Starting":
-            _launch(cloud, call, vm)
+            launch(cloud, call, vm)
         elif vm.state != "Running":
             raise refuse("CS-STA-02", instance=vm.instance, id=vm.id)
         return shown(cloud, vm, call)
@@ -203,7 +203,7 @@ def _prepare(cloud: Cloud, vm: Vm) -> None:
             common.place(cloud, disk)
 
 
-def _launch(cloud: Cloud, call: Call, vm: Vm) -> None:
+def launch(cloud: Cloud, call: Call, vm: Vm) -> None:
     """The host is told to run the VM; a host that does not leaves it Stopped."""
     _was_tried(cloud, vm)
     _prepare(cloud, vm)
