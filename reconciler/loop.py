@@ -185,10 +185,8 @@ class Engine:
         settled = self._settled([d for d in held.values() if d.under_way], look)
         if not begin:
             return (*stopped, *settled.values())
-        free = [key for key in held if key not in settled]
-        leases = {key: held[key].lease for key in free}
         with self.database.read() as connection:
-            again = {k: replace(d, lease=leases[k]) for k, d in journal.dossiers(connection, free).items()}
+            again = journal.refreshed(connection, {key: d for key, d in held.items() if key not in settled})
         return (*stopped, *settled.values(), *self._gone_on(again, look))
 
     def _settled(self, dossiers: list[Dossier], look: Look) -> dict[str, Pass]:
