@@ -43,7 +43,9 @@ def main() -> int:
         return 1
     sys.stdout.write(f"simulated CloudStack {cloud.release} at {server.url}\n")
     if server.control_url:
-        sys.stdout.write(f'control at {server.control_url}: GET /state, POST /clock {{"advance": "30m"}}, POST /faults\n')
+        sys.stdout.write(
+            f'control at {server.control_url}: GET /state, POST /clock {{"advance": "30m"}}, GET, POST and DELETE /faults\n'
+        )
     sys.stdout.flush()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

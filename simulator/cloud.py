@@ -298,6 +298,10 @@ class Cloud:
         }
         return tables.get(kind) or self.plain.get(kind, {})
 
+    def entities(self) -> tuple[Mapping[str, Any], ...]:
+        """The tables of what commands work on."""
+        return self.vms, self.volumes, self.snapshots, self.vm_snapshots, self.networks
+
     def find(self, kind: str, text: str) -> Any:
         """A row by uuid, or by internal number (CS-WIR-18); removed rows and system VMs too."""
         if kind == "Nic":

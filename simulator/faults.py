@@ -25,6 +25,7 @@ KINDS = {
     "refuse": "answer at once with `code` and `text`, nothing happens; 401 looks like every 401",
     "drop": "cut the connection before anything happens",
     "human": "somebody else does `do` first: a command with its parameters, `by` an account; or {power-off: VM}",
+    "edit": "a hand in the database sets the columns in `do` of the row `id`: a state, a path, a pool",
     "restart": "the management server is killed and started again before the call",
     "clock-ahead": "the server's clock is `seconds` ahead when it looks at `expires`",
     "lose-answer": "do it, then cut the connection",
@@ -51,6 +52,7 @@ HOST_WORK = (
     *("start", "stop", "attach", "detach", "snapshot", "backup"),
     *("revert-snapshot", "vmsnapshot", "revert", "merge", "resize", "plug"),
 )
+FROM_OUTSIDE = ("human", "restart", "edit")
 ALWAYS = 10**9
 PROXY = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 
@@ -128,10 +130,12 @@ class Faults:
         strange = sorted(more.keys() - KNOWN_FIELDS)
         if strange:
             raise ValueError(f"a fault has no {', '.join(strange)}; it has {', '.join(sorted(KNOWN_FIELDS))}")
+        if kind == "edit" and not {"id"} < set(more.get("do", ())):
+            raise ValueError("a fault of kind edit needs `do` with the id of a row and at least one column")
         made = Fault(kind, command, **more)
         made.since = self._cloud.now() + timedelta(seconds=made.after)
         self.rules.append(made)
-        if kind in ("human", "restart") and command == "*" and made.after > 0:
+        if kind in FROM_OUTSIDE and command == "*" and made.after > 0:
             self._cloud.jobs.at(made.since, lambda _: self._by_time(made))
         return made
 
@@ -173,7 +177,7 @@ class Faults:
 
     def before(self, call: Call) -> Reply | None:
         """Faults that strike before a command is run; the answer instead of it, if there is one."""
-        for fault in self._of(("refuse", "drop", "human", "restart"), call):
+        for fault in self._of(("refuse", "drop", *FROM_OUTSIDE), call):
             if fault.kind == "drop":
                 raise ConnectionCut
             if fault.kind == "refuse":
@@ -229,12 +233,20 @@ class Faults:
     def _interfere(self, fault: Fault) -> None:
         if fault.kind == "restart":
             self._cloud.restart()
+        elif fault.kind == "edit":
+            self._edit(fault.do)
         elif "power-off" in fault.do:
             self._cloud.power_off(fault.do["power-off"])
         else:
             given = {k: str(v) for k, v in fault.do.items()}
             root = next(account for account in self._cloud.accounts.values() if account.is_root)
             self._arrive_as(self._cloud.accounts.get(fault.by or "", root).name, given)
+
+    def _edit(self, wanted: Mapping[str, Any]) -> None:
+        row = next((rows[wanted["id"]] for rows in self._cloud.entities() if wanted["id"] in rows), None)
+        for name, value in wanted.items():
+            if row is not None and name != "id":
+                setattr(row, name, value)
 
     def _arrive(self, call: Call, given: Mapping[str, str]) -> None:
         self._arrive_as(call.account.name, given)

@@ -100,6 +100,7 @@ class Vm(Entity):
     dynamic: bool = False
     groups: list[str] = field(default_factory=list)
     group: str | None = None
+    iso: str | None = None
     disks: set[str] = field(default_factory=set)
 
     @property

@@ -54,6 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = urlsplit(self.path).query
         self._serve("POST", f"{query}&{form}" if query and form else query or form)
 
+    def do_DELETE(self) -> None:
+        """Only at the control port."""
+        self._serve("DELETE", "")
+
     def _serve(self, method: str, text: str) -> None:
         try:
             reply = self.owner.answer(urlsplit(self.path).path, method, text)
@@ -97,7 +101,7 @@ class Server:
             return self.cloud.call(params, method)
 
     def answer_control(self, path: str, method: str, text: str) -> Reply:
-        """A control request: GET /state, /calls, POST /clock, /faults, /guest-writes with JSON."""
+        """A control request: GET /state, /calls, /faults, POST /clock, /faults, /guest-writes with JSON, DELETE /faults."""
         try:
             wanted = json.loads(text) if text else {}
             with self.lock:
@@ -141,13 +145,24 @@ def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) ->
         cloud.clock.advance(_span(wanted["advance"]))
         cloud.jobs.run(cloud.clock.now())
         return {"now": cloud.clock.now().isoformat()}
-    if (method, path) == ("POST", "/faults"):
-        cloud.faults.add(**wanted)
-        return {"faults": len(cloud.faults.rules)}
+    if path == "/faults":
+        return _faults(cloud, method, wanted)
     if (method, path) == ("POST", "/guest-writes"):
         cloud.guest_writes(wanted["vm"], str(wanted.get("what", "guest")))
         return {"written": True}
-    raise KeyError(f"{method} {path}; there are GET /state, /calls, POST /clock, /faults, /guest-writes")
+    raise KeyError(
+        f"{method} {path}; there are GET /state, /calls, /faults, POST /clock, /faults, /guest-writes, DELETE /faults"
+    )
+
+
+def _faults(cloud: Cloud, method: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """POST sets one, DELETE takes all away, GET tells what is set and how often it struck."""
+    if method == "POST":
+        cloud.faults.add(**wanted)
+    elif method == "DELETE":
+        cloud.faults.clear()
+    rows = [{"kind": f.kind, "command": f.command, "seen": f.seen, "fired": f.fired} for f in cloud.faults.rules]
+    return {"faults": len(rows), "rules": rows}
 
 
 def _span(text: str | float) -> timedelta:

@@ -113,6 +113,7 @@ def vm(cloud: Cloud, row: Vm, viewer: Account, job: str | None = None, wanted: C
         **(_size(cloud, row, wanted)),
         "guestosid": kind.get("ostypeid", "00000000-0000-4000-8000-0000000000f0"),
         **(_disks(cloud, row, wanted)),
+        **_iso(cloud, row),
         "securitygroup": [],
         "nic": cards,
         "hypervisor": row.hypervisor,
@@ -150,6 +151,12 @@ def _cards(cloud: Cloud, row: Vm, wanted: Collection[str]) -> list[Nic]:
 def _joined(cloud: Cloud, row: Vm) -> int:
     """How many combinations of disk and tag there are."""
     return max(1, len(row.tags)) * max(1, len(cloud.attached(row)))
+
+
+def _iso(cloud: Cloud, row: Vm) -> Row:
+    """What is in the drive of a VM."""
+    iso = cloud.plain.get("Iso", {}).get(row.iso or "")
+    return {"isoid": iso.id, "isoname": iso.name, "isodisplaytext": iso.fields["displaytext"]} if iso else {}
 
 
 def _groups(cloud: Cloud, row: Vm) -> list[Row]:

@@ -23,7 +23,7 @@ KINDS = {
     "network": "Network",
     "publicipaddress": "IpAddress",
     "template": "Template",
-    "iso": "Template",
+    "iso": "Iso",
 }
 SHOWN = {
     "VirtualMachine": "UserVm",
@@ -33,6 +33,7 @@ SHOWN = {
     "Network": "Network",
     "IpAddress": "PublicIpAddress",
     "Template": "Template",
+    "Iso": "ISO",
 }
 WITHOUT_TAGS = ("zone", "serviceoffering", "diskoffering", "nic")
 LONGEST = 255

@@ -258,6 +258,47 @@ def test_a_human_interferes_at_a_time(world: World) -> None:
     assert [(row["name"], row["account"]) for row in rows] == [("policy", "dr")]
 
 
+def test_a_human_attaches_the_volume_elsewhere_just_before(world: World) -> None:
+    mine, theirs, volume = world.deploy("mine"), world.deploy("theirs"), world.ready()
+    taken = {"command": "attachVolume", "id": volume, "virtualmachineid": theirs}
+    world.cloud.faults.add("human", "attachVolume", do=taken, by="dr")
+    assert isinstance(world.does("attachVolume", id=volume, virtualmachineid=mine), No)
+    world.clock.advance(10)
+    assert world.disk(volume)["virtualmachineid"] == theirs
+
+
+def test_a_human_removes_a_tag(world: World) -> None:
+    vm = world.deploy()
+    tag = {"resourceids": vm, "resourcetype": "UserVm", "tags[0].key": "run", "tags[0].value": "7"}
+    world.done("createTags", **tag)
+    gone = {"command": "deleteTags", "resourceids": vm, "resourcetype": "UserVm", "tags[0].key": "run"}
+    world.cloud.faults.add("human", after=60, do=gone)
+    world.clock.advance(70)
+    assert world.vm(vm)["tags"] == []
+
+
+@pytest.mark.parametrize("state", ["Allocated", "Creating", "Reverting", "Expunging", "Error"])
+def test_a_row_of_a_vm_snapshot_is_stuck_in_any_state_and_blocks(world: World, state: str) -> None:
+    vm, volume = world.running(), world.ready()
+    row = world.vm_snapshot(vm)
+    world.cloud.faults.add("edit", "listVMSnapshot", do={"id": row, "state": state})
+    assert world.now("listVMSnapshot")["vmSnapshot"][0]["state"] == state
+    assert isinstance(world.does("attachVolume", id=volume, virtualmachineid=vm), No)
+
+
+def test_a_hand_in_the_database_moves_a_volume(world: World) -> None:
+    volume = world.ready()
+    world.cloud.faults.add("edit", after=30, do={"id": volume, "path": "elsewhere"})
+    world.clock.advance(31)
+    assert world.disk(volume)["path"] == "elsewhere"
+
+
+@pytest.mark.parametrize("do", [{}, {"id": "x"}, {"path": "elsewhere"}], ids=str)
+def test_an_edit_names_a_row_and_a_column(world: World, do: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="needs `do`"):
+        world.cloud.faults.add("edit", do=do)
+
+
 def test_what_a_human_does_is_struck_by_no_fault(world: World) -> None:
     vm = world.deploy()
     world.cloud.faults.add("refuse", "startVirtualMachine")
