@@ -62,6 +62,9 @@ def capabilities(cloud: Cloud, call: Call) -> dict[str, Any]:
     }
     for key, setting, privileged in CAPABILITIES:
         told[key] = (privileged and call.account.is_root) or cloud.in_force[setting]
+    if cloud.in_force["api.throttling.enabled"]:
+        told |= {"apilimitinterval": int(cloud.in_force["api.throttling.interval"])}
+        told |= {"apilimitmax": int(cloud.in_force["api.throttling.max"])}
     shown = {**FIXED_CAPABILITIES, **told, "extensionspath": "/usr/share/cloudstack-management/extensions"}
     return {"capability": {key: value for key, value in shown.items() if key != "extensionspath" or call.account.is_root}}
 
