@@ -81,6 +81,11 @@ class Reader:
     def vm_snapshots(self) -> tuple[VmSnapshot, ...]:
         """All VM snapshot rows, in every state; `name` is the name a person gave."""
         return self._list(parse.VM_SNAPSHOTS)
+    def snapshots_of(self, volume_id: str) -> tuple[VolumeSnapshot, ...]:
+        """The snapshots of that volume; those that belong to a VM snapshot are never shown."""
+        found: tuple[VolumeSnapshot, ...] = self._list(parse.SNAPSHOTS, volumeid=permit.uuid("volumeid", volume_id))
+        return tuple(s for s in found if s.volume_id == volume_id)
+
 
     def vm_snapshots_of(self, vm_id: str) -> tuple[VmSnapshot, ...]:
         """The VM snapshot rows of that VM, in every state that the server shows; hidden ones it never does."""

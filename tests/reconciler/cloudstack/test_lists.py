@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.cloudstack import errors
+from reconciler.cloudstack.client import Client, Endpoint
+from tests.reconciler.cloudstack.conftest import KEY, SECRET, Hand
 from tests.reconciler.cloudstack.odd_server import Reply, envelope, error, odd_server
 
 ZONE = "00000000-0000-4000-8000-0000000000a1"
@@ -96,12 +98,9 @@ def test_rows_that_vanish_between_walks_are_not_reported(client_for):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 70), st.booleans(), st.sampled_from([20, 100, 500]), st.booleans(), st.integers(0, 3))
 def test_a_list_is_complete_or_it_fails(rows, unlimited, largest, orderly, seed):
-    from reconciler.cloudstack.client import Client, Endpoint
-    from tests.reconciler.cloudstack.conftest import KEY, NOW, SECRET
-
-    pages = Pages(rows, unlimited, largest, orderly, chance=random.Random(seed))
+    pages, hand = Pages(rows, unlimited, largest, orderly, chance=random.Random(seed)), Hand()
     with odd_server(pages) as server:
-        client = Client(Endpoint(url=server.url, key=KEY, secret=SECRET), lambda: NOW)
+        client = Client(Endpoint(url=server.url, key=KEY, secret=SECRET), hand.now, wait=hand.wait)
         try:
             found = client.volumes()
         except errors.LookFailed:
