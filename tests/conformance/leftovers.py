@@ -50,6 +50,23 @@ def idle(scenario: Scenario) -> set[str]:
     return {network for network, is_idle in found.items() if is_idle}
 
 
+CAPABILITIES = {
+    "allowuserexpungerecovervm": "allow.user.expunge.recover.vm",
+    "allowuserexpungerecovervolume": "allow.user.expunge.recover.volume",
+    "allowuserviewdestroyedvm": "allow.user.view.destroyed.vm",
+    "apilimitinterval": "api.throttling.interval",
+    "apilimitmax": "api.throttling.max",
+}
+
+
+def settings(scenario: Scenario) -> dict[str, Any]:
+    """Settings of the recorded server that show: what it says of itself to users, and that it counts their calls."""
+    users = [e for e in scenario.exchanges if e.caller != "admin"]
+    rows = [_inner(e.body).get("capability", {}) for e in users if e.command == "listCapabilities" and e.status == 200]
+    told = {CAPABILITIES[key]: value for row in rows[:1] for key, value in row.items() if key in CAPABILITIES}
+    return told | ({"api.throttling.enabled": True} if any(e.status == 429 for e in users) else {})
+
+
 def label(scenario: Scenario) -> str:
     """The hypervisor that the rows of this recording carried: what its machines show, else what its name says."""
     rows = (row for exchange in scenario.exchanges for row in hidden.objects(exchange.body) if "guestosid" in row)

@@ -94,7 +94,7 @@ def estate(scenario: Scenario) -> dict[str, Any]:
     """The world at the beginning of a recording."""
     there = directions.of(scenario.name)
     left = leftovers.found(records.scenario(there.world) if there.world != scenario.name else scenario)
-    world = common(leftovers.label(scenario))
+    world = common(leftovers.label(scenario)) | {"settings": leftovers.settings(scenario)}
     world["networks"] = list(networks(scenario, world["networks"]))
     world["management_servers"] = leftovers.servers(scenario) or world["management_servers"]
     world["vms"] = [machine(row) for row in left.get("vm", ())] + [namesake(name) for name in there.names]

@@ -207,6 +207,13 @@ def test_CS_WIR_22_rows_of_different_seconds_hold_still(world: World) -> None:
     assert (len(seen), len(set(seen))) == (12, 12)
 
 
+def test_the_limit_is_told_while_it_is_on() -> None:
+    world = World(settings={"api.throttling.enabled": True, "api.throttling.max": 7})
+    told = world.now("listCapabilities")["capability"]
+    assert (told["apilimitinterval"], told["apilimitmax"]) == (1, 7)
+    assert "apilimitmax" not in World().now("listCapabilities")["capability"]
+
+
 def test_CS_WIR_13_too_many_calls_a_second_are_429_and_root_administrators_exempt() -> None:
     world = World(settings={"api.throttling.enabled": True})
     answers = [world.now("listZones") for _ in range(26)]
