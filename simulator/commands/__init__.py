@@ -16,10 +16,12 @@ from simulator.commands import (
     networks,
     nic_addresses,
     nics,
+    offerings,
     policies,
     reshaping,
     restoring,
     rules,
+    security_groups,
     snapshots,
     tags,
     vm_snapshots,
@@ -43,10 +45,12 @@ __all__ = [
     "networks",
     "nic_addresses",
     "nics",
+    "offerings",
     "policies",
     "reshaping",
     "restoring",
     "rules",
+    "security_groups",
     "snapshots",
     "tags",
     "vm_snapshots",
@@ -56,4 +60,25 @@ __all__ = [
 ]
 
 # Commands that the real server has and this one has not: they exist, so that nobody is told that his credentials are wrong.
-ELSEWHERE = frozenset({"createZone", "createDomain", "createAccount", "addHost", "addCluster"})
+# All that Ansible's collection and Libcloud's driver call is here or among the commands, but for what plug-ins bring.
+_ELSEWHERE = """
+    activateProject addCluster addHost addImageStore addRegion addTrafficType cancelHostMaintenance
+    cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement
+    configureVirtualRouterElement createAccount createDomain createLoadBalancerRule createNetworkACL
+    createNetworkACLList createNetworkOffering createPhysicalNetwork createPod createProject createRole
+    createRolePermission createStoragePool createUser createVPC createVPCOffering createVlanIpRange
+    createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount deleteCluster
+    deleteDomain deleteHost deleteImageStore deleteLoadBalancerRule deleteNetworkACL deleteNetworkACLList
+    deleteNetworkOffering deletePhysicalNetwork deletePod deleteProject deleteRole deleteRolePermission
+    deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
+    deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
+    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements listLoadBalancerRuleInstances
+    listNetworkACLs listNetworkServiceProviders listRegions listRolePermissions listStorageProviders
+    listTrafficTypes listUserData listVPCOfferings listVirtualRouterElements listVpnCustomerGateways lockUser
+    prepareHostForMaintenance rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC
+    startRouter stopRouter suspendProject updateCluster updateDomain updateHost updateLoadBalancerRule
+    updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updatePod
+    updateProject updateRegion updateRole updateRolePermission updateStoragePool updateTrafficType updateUser
+    updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume
+"""
+ELSEWHERE = frozenset(_ELSEWHERE.split())
