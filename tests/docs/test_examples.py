@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,11 @@ VMS = (
 )
 
 
+def known(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row without columns that only other generations of a table have."""
+    return {column: value for column, value in row.items() if column in embedded.metadata.tables[table].c}
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Trial]:
     """A furnished folder whose database and cloud have all VMs that the examples name."""
@@ -58,7 +64,7 @@ def house(tmp_path: Path) -> Iterator[Trial]:
         store = Database("sqlite:///failover.db", create=True)
         with store.begin() as connection:
             embedded.create(connection)
-            embedded.load(connection, vms.rows(*VMS))
+            embedded.load(connection, {table: [known(table, r) for r in rows] for table, rows in vms.rows(*VMS).items()})
         database.upgrade(store)
         store.engine.dispose()
         yield trial
