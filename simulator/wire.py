@@ -22,6 +22,7 @@ from simulator.refusals import API, MASK, PARAM, Refused, refuse
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 READING = re.compile(r"(get|list|query|find).*")
+LEAVES = frozenset((str, int, bool, float))
 UNSIGNED = "unable to verify user credentials and/or request signature"
 
 
@@ -159,8 +160,10 @@ def plain(value: Any) -> Any:
 def without_nulls(value: Any) -> Any:
     """The value without keys that have no value."""
     if isinstance(value, dict):
-        return {k: without_nulls(v) for k, v in value.items() if v is not None}
-    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+        return {k: v if type(v) in LEAVES else without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [v if type(v) in LEAVES else without_nulls(v) for v in value]
+    return value
 
 
 def unauthorised(command: str | None, known: bool) -> Reply:
