@@ -18,7 +18,7 @@ from typing import TypeVar
 from plans import actions, guards, placing, planner
 from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
-from reconciler import crashpoints, observe, phases
+from reconciler import crashpoints, execute, observe, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack.client import Client, Fresh
 from reconciler.cloudstack.errors import CloudError
@@ -401,6 +401,7 @@ class Engine:
 
     def _advance(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | _Ready:
         now, turn = self.clock.now(), self._followed(connection, self._turn(dossier, look), dossier.accepted)
+        turn = self._noticed(connection, turn, now)
         goal = self._goal(turn.run, dossier.accepted, now)
         turn = self._turned(connection, turn, goal, now)
         found = planner.plan(turn.run.spec, goal.kind, turn.world, with_way_back=False)
@@ -408,7 +409,7 @@ class Engine:
             return self._came_to(connection, turn, Outcome(Kind.STUCK, "; ".join(r.text for r in found.reasons)))
         if not found.steps:
             return self._reached(connection, turn, goal, now)
-        rows = self._leg(connection, turn, found)
+        rows = self._leg(connection, self._skipped(connection, turn, found), found)
         if rows is None:
             return self._diverged(connection, turn, found, now)
         allowed, refused = self._executor.allowed(turn, rows)
@@ -423,6 +424,25 @@ class Engine:
             return turn
         return replace(turn, run=journal.follow(connection, run, accepted, self.clock.now()))
 
+    def _noticed(self, connection: Connection, turn: Turn, now: datetime) -> Turn:
+        """The turn with what the look shows of its guest and no step of ours brought about.
+
+        A guest that somebody else started, or took away, before we did ends the test: its replicas count as written.
+        """
+        run, facts = turn.run, turn.world.run
+        learned = execute.noticed(turn.world, now)
+        if not learned or facts is None:
+            return turn
+        journal.learn(connection, run, learned, now)
+        noticed = replace(turn, run=replace(run, **learned), world=replace(turn.world, run=replace(facts, **learned)))
+        if "start_sent" not in learned:
+            return noticed
+        why = "somebody else started the guest" if turn.world.guest is not None else "somebody else removed the guest"
+        journal.event(connection, now, run, None, "noticed", f"{why}; its replicas count as written")
+        if run.direction is Direction.BACK:
+            return noticed
+        return replace(noticed, run=journal.turn_back(connection, noticed.run, why, now, failed=True), rest=())
+
     def _goal(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> Goal:
         if run.direction is Direction.BACK:
             return Goal(GoalKind.PROTECTED, None, False, run.reason or "taken back")
@@ -436,6 +456,14 @@ class Engine:
         if goal.kind is not GoalKind.PROTECTED or turn.run.direction is Direction.BACK:
             return turn
         return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), rest=())
+
+    def _skipped(self, connection: Connection, turn: Turn, found: Plan) -> Turn:
+        """The turn without the steps in front that are not planned any more because a look shows them to be done."""
+        ahead, rest = _split(turn.rest, len(found.steps))
+        if not ahead or not _is_rest(rest, found) or not all(row.action.achieved(turn.world) for row in ahead):
+            return turn
+        self._executor.skip(connection, turn, ahead)
+        return replace(turn, rest=rest)
 
     def _leg(self, connection: Connection, turn: Turn, found: Plan) -> tuple[StepRow, ...] | None:
         """The journal's rows of what is to be done next; None when the plan is not what was approved.
@@ -468,7 +496,13 @@ class Engine:
 
     def _reached(self, connection: Connection, turn: Turn, goal: Goal, now: datetime) -> Pass:
         run = turn.run
+        done, _ = _split(turn.rest, 0)
+        self._executor.skip(connection, turn, [row for row in done if row.action.achieved(turn.world)])
         if goal.kind is GoalKind.TESTING:
+            if goal.ends_at is None:  # it ran, though nobody saw it: its time counts from now
+                journal.learn(connection, run, {"running_since": now}, now)
+                run = replace(run, running_since=now)
+                goal = replace(goal, ends_at=now + (run.spec.duration or timedelta()))
             again = now + OVERDUE_AGAIN if goal.overdue else None
             run = journal.hold(connection, run, goal.ends_at, now, again)
             self._show(connection, run, phases.holding(run, now), now)
@@ -585,6 +619,11 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
 def _is_rest(rows: tuple[StepRow, ...], found: Plan) -> bool:
     """Whether what is planned now is exactly what the journal has still to do."""
     return [r.action for r in rows] == [s.action for s in found.steps]
+
+
+def _split(rows: tuple[StepRow, ...], last: int) -> tuple[tuple[StepRow, ...], tuple[StepRow, ...]]:
+    """The rows before the last so many, and those."""
+    return rows[: len(rows) - last], rows[max(0, len(rows) - last) :]
 
 
 def _first_group(rows: tuple[StepRow, ...]) -> tuple[StepRow, ...]:

@@ -255,9 +255,21 @@ def page(kind: Kind, content: Mapping[str, Any], where: str) -> Page:
     return Page(tuple(found), count)
 
 
+Known = dict[str, tuple[Mapping[str, Any], Any]]
+"""Rows of the last answer by key, each with its record: most rows are the same in the next one."""
+
+
 def records(kind: Kind, rows: Sequence[Mapping[str, Any]], where: str) -> tuple[Any, ...]:
     """The rows as records. Raises `BadAnswer` naming the field, never its content."""
     return tuple(_checked(kind.row, row, where).record() for row in rows)
+
+
+def remembered(kind: Kind, rows: Mapping[str, Mapping[str, Any]], where: str, last: Known) -> Known:
+    """The rows by key, each with its record, taken over from the last answer where the row is exactly the same."""
+    return {
+        key: last[key] if key in last and last[key][0] == row else (row, _checked(kind.row, row, where).record())
+        for key, row in rows.items()
+    }
 
 
 def key_of(kind: Kind, row: Mapping[str, Any], where: str) -> str:
@@ -302,7 +314,8 @@ def job(content: Mapping[str, Any], where: str) -> JobResult:
     if found.jobstatus == 1:
         return JobSucceeded(found.jobresult or {}, found.jobinstanceid or None)
     if found.jobstatus != 2 or found.jobresult is None or found.jobresultcode == 0:
-        return JobUnknown(f"the job ended without a verdict (status {found.jobstatus}, code {found.jobresultcode})")
+        why = f"the job ended without a verdict (status {found.jobstatus}, code {found.jobresultcode})"
+        return JobUnknown(why, closed=found.jobstatus == 2 and found.jobresultcode != 0)
     told = _checked(_JobError, found.jobresult, where)
     return JobFailed(found.jobresultcode, told.errortext or "", retryable(found.jobresultcode))
 

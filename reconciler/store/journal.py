@@ -70,6 +70,7 @@ STEP_MOVES: Mapping[tuple[StepState, StepState], str] = {
     (StepState.STARTED, StepState.PENDING): "it never arrived, or was refused for now: once more",
     (StepState.STARTED, StepState.FAILED): "refused",
     (StepState.PENDING, StepState.FAILED): "what must hold before it does not",
+    (StepState.PENDING, StepState.DONE): "a look shows that it is so already",
     (StepState.STARTED, StepState.STUCK): "its deadline passed and nobody can tell",
     (StepState.WAITING, StepState.DONE): "a look shows it",
     (StepState.WAITING, StepState.PENDING): "its job failed in a way that may pass: once more",
@@ -537,31 +538,33 @@ class Dossier:
 def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dossier]:
     """The dossiers of these VMs, in a number of queries that does not grow with them."""
     of = {"of": list(vm_keys)}
-    runs = {x.vm_key: x for x in map(_run, connection.execute(_OPEN_RUNS, of))}
-    facts = _facts(connection, list(runs.values())) if runs else {}
-    rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
-    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}) if runs else ()):
-        rows[row.run_id].append(row)
     accepted = inventory.newest(connection, vm_keys)
     last = {key: number for key, number in connection.execute(_LAST_ATTEMPTS, of).all()}  # noqa: C416  rows are no pairs
     written: dict[str, set[str]] = {}
     for x in connection.execute(_DIRTY, of):
         written.setdefault(x.vm_key, set()).add(x.volume_id)
     held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of)}
-    return {
-        key: _dossier(
-            Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, frozenset(written.get(key, ()))),
-            runs.get(key),
-            facts,
-            rows,
-        )
+    empty = (
+        Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, frozenset(written.get(key, ())))
         for key in vm_keys
-    }
+    )
+    return refreshed(connection, {dossier.vm_key: dossier for dossier in empty})
+
+
+def refreshed(connection: sa.Connection, known: Mapping[str, Dossier]) -> dict[str, Dossier]:
+    """The same dossiers with their runs, facts and steps read again."""
+    found = connection.execute(_OPEN_RUNS, {"of": list(known)}) if known else ()
+    runs = {x.vm_key: x for x in map(_run, found)}
+    facts = _facts(connection, list(runs.values())) if runs else {}
+    rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
+    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}) if runs else ()):
+        rows[row.run_id].append(row)
+    return {key: _dossier(dossier, runs.get(key), facts, rows) for key, dossier in known.items()}
 
 
 def _dossier(empty: Dossier, found: Run | None, facts: Mapping[str, RunFacts], rows: Mapping[str, list[StepRow]]) -> Dossier:
     if found is None:
-        return empty
+        return replace(empty, run=None, facts=None, under_way=(), rest=())
     ours = rows[found.id]
     pending = [x for x in ours if x.state is StepState.PENDING and x.direction is found.direction]
     newest = max((x.leg for x in pending), default=0)
