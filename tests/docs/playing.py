@@ -9,7 +9,8 @@
 - In README.md only commands that are shown with output are played.
 
 What differs from reader to reader is blanked before the two are compared: moments, the spans next to "ago", "left" and
-"took", uuids, digests, the number at the end of a run's id, and how many blanks stand in a row.
+"took", uuids (whole, or their first eight digits), MAC addresses, digests, the number at the end of a run's id, and how many
+blanks stand in a row.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _BLANKED = tuple(
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>"),
         (r"(<id>)-\d{10}\b", r"\1-<moment>"),
         (r"sha256:[0-9a-f]+", "sha256:<digest>"),
-        (r"cloud job [0-9a-f]{8}\b", "cloud job <id>"),
-        (r"\d{4}-\d\d-\d\d(?=[ T])", "<day>"),
-        (r"\b\d\d:\d\d(:\d\d)?(\+00:00)?", "<time>"),
+        (r"\b(?=[a-f]*\d)[0-9a-f]{8}\b", "<id>"),
+        (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
+        (r"(\d{4}-\d\d-\d\d[T ])?(?<!\d)\d\d:\d\d(:\d\d)?(Z|\+00:00)?", "<moment>"),
         (r"(\d+[dhms] ?)+(?=ago|left)|just now", "<span> "),
-        (r"(?<=took )\d+[dhms]( \d+[dhms])*|(?<=  )\d+[dhms]( \d+[dhms])*(?=  test-failover)", "<span>"),
+        (r"(?<=took )[ \d]+[dhms]( \d+[dhms])*|(?<=  )\d+[dhms]( \d+[dhms])*(?=  test-failover)", "<span>"),
         (r" +", " "),
     )
 )
