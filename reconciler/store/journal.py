@@ -404,10 +404,10 @@ def follow(connection: sa.Connection, found: Run, accepted: AcceptedSpec, now: d
     return _change(connection, found, spec_id=accepted.id, spec=accepted.spec, stored={"spec": accepted.raw_spec})
 
 
-def pause(connection: sa.Connection, found: Run, reason: str, now: datetime) -> Run:
-    """The run stops at a safe point and asks."""
+def pause(connection: sa.Connection, found: Run, reason: str, until: datetime | None, now: datetime) -> Run:
+    """The run stops at a safe point and asks; it is looked at again at `until`, if nobody answered by then."""
     event(connection, now, found, None, "paused", reason)
-    return _change(connection, found, state=RunState.PAUSED, reason=reason[:MOST_TEXT])
+    return _change(connection, found, state=RunState.PAUSED, reason=reason[:MOST_TEXT], not_before=until)
 
 
 def resume(connection: sa.Connection, found: Run, plan: Plan, by: str, now: datetime) -> Run:
