@@ -411,7 +411,7 @@ class Engine:
             return self._reached(connection, turn, goal, now)
         rows = self._leg(connection, self._skipped(connection, turn, found), found)
         if rows is None:
-            return self._diverged(connection, turn, found, now)
+            return self._diverged(connection, turn, found, self._begin_by(dossier.accepted), now)
         allowed, refused = self._executor.allowed(turn, rows)
         return _Ready(turn, allowed, refused) if allowed else self._came_to(connection, turn, _worst(refused))
 
@@ -517,12 +517,16 @@ class Engine:
             self.legacy.set_context(connection, run, clean, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, str(run.state)), run)
 
-    def _diverged(self, connection: Connection, turn: Turn, found: Plan, now: datetime) -> Pass:
-        """The world changed under the run: it stops here, a safe point, and asks."""
+    def _begin_by(self, accepted: AcceptedSpec | None) -> datetime | None:
+        """Until when a test has to have begun: one that asked in vain until then is taken back."""
+        return None if accepted is None else accepted.accepted_at + self.settings.test.start_within
+
+    def _diverged(self, connection: Connection, turn: Turn, found: Plan, until: datetime | None, now: datetime) -> Pass:
+        """The world changed under the run: it stops here, a safe point, and asks, until its test can no longer begin."""
         left = ", ".join(s.action.word for s in found.steps)
         why = f"the world changed: what is left to do is no longer the rest of the approved plan, but: {left}"
-        run = journal.pause(connection, turn.run, why, now)
-        return Pass(run.vm_key, run.vm_name, Outcome(Kind.REFUSED, why), run)
+        run = journal.pause(connection, turn.run, why, until, now)
+        return Pass(run.vm_key, run.vm_name, Outcome(Kind.REFUSED, why), run, until)
 
     def _show(self, connection: Connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:
         journal.progressed(connection, {run.id: phase.percent})
@@ -593,7 +597,8 @@ def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:
         return False
     if run.state not in (RunState.HOLDING, RunState.PAUSED) or run.direction is Direction.BACK or wanted != run.spec_id:
         return True
-    return run.state is RunState.HOLDING and run.expires_at is not None and now >= run.expires_at
+    until = run.expires_at if run.state is RunState.HOLDING else run.not_before
+    return until is not None and now >= until
 
 
 def _next_due(run: Brief) -> datetime | None:
