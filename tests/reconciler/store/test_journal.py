@@ -151,7 +151,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any], str]] = {
         "holding",
     ),
     "pause": (
-        lambda c, run: journal.pause(c, run, "the world changed", NOW),
+        lambda c, run: journal.pause(c, run, "the world changed", None, NOW),
         {"state": RunState.PAUSED, "reason": "the world changed"},
         "paused",
     ),
