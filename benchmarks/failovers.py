@@ -91,14 +91,14 @@ def _measured(folder: Path, cloud: subprocess.Popen[str], vms: int, disks: int, 
     began, cpu, before = clock.now(), time.process_time(), clock.calls()
     for plan in plans:
         operations.approve(connected, plan, by="benchmark")
-    operations.drive(connected.engine, keys, lambda _: None, threading.Event())
+    operations.drive(connected.engine, keys, lambda _: None, operations.Halt())
     there = (clock.now() - began).total_seconds()
     cpu_there, between = time.process_time() - cpu, clock.calls()
     if not all(s.run is not None and s.run.state == "holding" for s in operations.status(connected)):
         raise RuntimeError("not every VM is testing")
     clock.wait(timedelta(hours=25), threading.Event())
     began, cpu, again = clock.now(), time.process_time(), clock.calls()
-    operations.drive(connected.engine, keys, lambda _: None, threading.Event())
+    operations.drive(connected.engine, keys, lambda _: None, operations.Halt())
     back, after = (clock.now() - began).total_seconds(), clock.calls()
     if any(s.run is not None for s in operations.status(connected)):
         left = [(s.vm, str(s.run.state), s.run.reason) for s in operations.status(connected) if s.run]

@@ -8,12 +8,12 @@ what was accepted before stays accepted. A VM that is no longer mentioned is lef
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from plans.plan import Plan, Refusal
+from plans.plan import Refusal
 from reconciler import operations
 from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Pass, Round
@@ -27,6 +27,8 @@ from specs.model import Spec, State
 BY_ITSELF = (State.PROTECTED, State.TEST_FAILOVER)
 LONGEST = timedelta(seconds=10)
 SHORTEST = timedelta(milliseconds=50)
+LOOK_AGAIN = timedelta(seconds=30)
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -40,13 +42,17 @@ class Daemon:
     watch: Callable[[Pass], None]
     stop: threading.Event = field(default_factory=threading.Event)
     _told: dict[str, str] = field(default_factory=dict)
+    _again: dict[str, datetime] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until `stop` is set; a step that was begun is journaled before it returns."""
+        """Work until `stop` is set; a step that was begun is journaled before it returns. Leases are given back."""
         self.tell(f"watching {self.folder}; Ctrl-C or SIGTERM stops at a safe point")
-        while not self.stop.is_set():
-            done = self.turn()
-            self.connected.engine.clock.wait(self._pause(done), self.stop)
+        try:
+            while not self.stop.is_set():
+                done = self.turn()
+                self.connected.engine.clock.wait(self._pause(done), self.stop)
+        finally:
+            self.connected.engine.let_go()
         self.tell("stopped; whatever is under way goes on when a daemon runs again")
 
     def turn(self) -> Round:
@@ -72,33 +78,45 @@ class Daemon:
         found = load.load((self.folder,), bounds=self.bounds)
         if found.errors:
             first = found.errors[0]
-            count = len(found.errors)
+            place = f"{first.file}:{first.line}" if first.line else first.file
+            count = f"{len(found.errors)} error{'s' if len(found.errors) > 1 else ''}"
+            what = f"{place} {first.message}: {first.hint}"
             self._news(
-                "specs", f"! {count} error(s) in specs, none of them taken: {first.file}:{first.line} {first.message}"
+                "specs", f"! {count} in specs, no new spec is taken: {what}; `failover validate {self.folder}` shows all"
             )
             return
         self._news("specs", "")
-        fresh = [s for s in found.specs if s.state in BY_ITSELF and not self._known(s)]
+        self._forget(found.specs)
+        fresh = [s for s in found.specs if s.state in BY_ITSELF and self._is_due(s)]
         if fresh:
-            self._accept(fresh)
+            self._accept(fresh, found.specs)
 
-    def _known(self, spec: Spec) -> bool:
+    def _is_due(self, spec: Spec) -> bool:
+        """Whether this spec is news, and it is not a moment ago that it was refused, or found to be as wanted."""
+        if self.connected.engine.clock.now() < self._again.get(spec.digest, EVER):
+            return False
         with self.connected.database.read() as connection:
-            return inventory.seen(connection, spec.digest)
+            return not inventory.seen(connection, spec.digest)
 
-    def _accept(self, fresh: list[Spec]) -> None:
-        for spec, found in zip(fresh, operations.plan_all(self.connected, fresh), strict=True):
-            if isinstance(found, Plan) and not operations.changes_opinion(self.connected, found):
+    def _accept(self, fresh: Sequence[Spec], every: Sequence[Spec]) -> None:
+        again = self.connected.engine.clock.now() + min(LOOK_AGAIN, self.connected.settings.engine.poll * 15)
+        for spec, found in zip(fresh, operations.plan_all(self.connected, fresh, beside=every), strict=True):
+            if isinstance(found, Refusal):
+                self._again[spec.digest] = again
+                why = "; ".join(f"{r.text} ({r.fix})" for r in found.reasons)
+                self._news(spec.digest, f"{found.vm}: {spec.origin} is refused, nothing was sent: {why}")
+            elif not operations.changes_anything(self.connected, found):
+                self._again[spec.digest] = again
                 self._news(spec.digest, f"{found.vm}: as wanted by {spec.origin}")
-            elif isinstance(found, Plan):
-                accepted = operations.approve(self.connected, found, by="daemon")
-                if accepted.new:
-                    self.tell(f"{found.vm}: accepted {spec.origin}, {len(found.steps)} steps, {found.digest[:19]}…")
-            elif isinstance(found, Refusal):
-                why = "; ".join(r.text for r in found.reasons)
-                self._news(spec.digest, f"{found.vm}: refused, nothing was sent: {why}")
-            else:
-                self._news(spec.digest, f"{spec.origin}: {found.fault}")
+            elif operations.approve(self.connected, found, by="daemon").new:
+                self._news(spec.digest, "")
+                self.tell(f"{found.vm}: accepted {spec.origin}, {len(found.steps)} steps, {found.digest[:19]}…")
+
+    def _forget(self, specs: Sequence[Spec]) -> None:
+        """Keep nothing of specs that are no longer in the folder."""
+        kept = {s.digest for s in specs}
+        self._again = {k: v for k, v in self._again.items() if k in kept}
+        self._told = {k: v for k, v in self._told.items() if k in kept or k in ("fault", "specs")}
 
     def _news(self, subject: str, text: str) -> None:
         if self._told.get(subject, "") != text:

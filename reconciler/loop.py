@@ -89,6 +89,7 @@ class Engine:
     _known: tuple[Fleet, observe.Standing] | None = None
     _seen: Estate | None = None
     _read_at: dict[observe.Kind, datetime] = field(default_factory=dict)
+    _kept: datetime | None = None
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -169,6 +170,7 @@ class Engine:
             return Round(next_at=due.expiry, resting=due.resting)
         self._board.refresh(job for _, _, job, _ in due.under_way)
         busy = self._busy(due.under_way, now)
+        self._keep(busy, now)
         keys = [key for key in due.keys if key not in busy]
         if not keys:
             return Round(next_at=now + self.settings.engine.poll)
@@ -286,6 +288,14 @@ class Engine:
         for vm_key, _run, job, deadline in under_way:
             by_vm.setdefault(vm_key, []).append(self._board.is_pending(job) and now < deadline)
         return frozenset(vm_key for vm_key, pending in by_vm.items() if all(pending))
+
+    def _keep(self, busy: frozenset[str], now: datetime) -> None:
+        """Renew our leases of VMs whose jobs run on, now and then: everybody can see that they are led."""
+        lease = self.settings.engine.lease
+        if busy and (self._kept is None or now >= self._kept + lease / 4):
+            self._kept = now
+            with self.database.begin() as connection:
+                journal.keep(connection, busy, self.owner, now + lease)
 
     def _due(self, now: datetime, only: frozenset[str] | None) -> _Due:
         with self.database.read() as connection:
@@ -488,7 +498,7 @@ class Engine:
         elif gives_up and run.direction is Direction.THERE:
             run, until = journal.turn_back(connection, run, outcome.why, now, failed=True), now
         elif gives_up or outcome.kind is Kind.STUCK:
-            until = outcome.until or now + STUCK_AGAIN
+            until = now + STUCK_AGAIN if gives_up or outcome.until is None else outcome.until
             run = journal.stuck(connection, run, outcome.why, until, now)
         elif run.not_before != outcome.until or run.state is RunState.STUCK:
             run = journal.wait_until(connection, run, outcome.until)

@@ -9,75 +9,119 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from plans.observed import Source
+from plans.actions import CreateGuest
+from plans.guards import Reason
+from plans.observed import Source, World
 from plans.plan import Difference, Plan, Refusal, differences
 from reconciler import crashpoints
 from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Engine, Pass, Round
 from reconciler.store import inventory, journal, legacy
+from reconciler.store.database import Connection
 from reconciler.store.inventory import Accepted, AcceptedSpec
-from reconciler.store.journal import Event, Run, StepRow
+from reconciler.store.journal import Dossier, Event, Run, RunState, StepRow
 from reconciler.wiring import Connected
+from specs.goal import goal_at
 from specs.model import Spec
 
 UNREACHABLE_FOR = timedelta(minutes=15)
 SHORTEST = timedelta(milliseconds=50)
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """A spec whose VM the database does not know, or knows more than once."""
-
-    spec: Spec
-    fault: Exception
+Found = Plan | Refusal
 
 
-Found = Plan | Refusal | Unresolved
+def plan_all(
+    connected: Connected, specs: Sequence[Spec], again: bool = False, beside: Sequence[Spec] = ()
+) -> tuple[Found, ...]:
+    """A plan or a refusal for every spec, all from one look.
 
-
-def plan_all(connected: Connected, specs: Iterable[Spec], again: bool = False) -> tuple[Found, ...]:
-    """A plan, a refusal or an unresolved name for every spec, all from one look.
-
-    A test that was carried out before wants nothing more, unless it is to run `again`.
+    A test that was carried out before wants nothing more, unless it is to run `again`. A VM that the database does not
+    know, or knows more than once, is a refusal like any other, and so is one that two specs mean, of these or of those
+    that stand `beside` them. Of plans whose guests would have one name the first stands.
     """
     engine = connected.engine
     look = engine.look()
-    found: list[Found] = []
-    for spec in specs:
-        try:
-            found.append(engine.preview(spec, look, again))
-        except (legacy.UnknownVm, legacy.AmbiguousVm) as fault:
-            found.append(Unresolved(spec, fault))
-    return tuple(found)
+    meant = {spec.origin: _meant(spec, look.fleet.sources.values()) for spec in (*specs, *beside)}
+    places: dict[str, list[str]] = {}
+    for origin, found in meant.items():
+        if isinstance(found, Source):
+            places.setdefault(found.key, []).append(str(origin))
+
+    promised: set[str] = set()
+
+    def answer(spec: Spec) -> Found:
+        found = meant[spec.origin]
+        if isinstance(found, Source) and len(places[found.key]) > 1:
+            text = f"{found.name} ({found.key}) is meant by {' and '.join(places[found.key])}"
+            found = Reason("VM_WANTED_TWICE", text, "keep one of these specs")
+        if isinstance(found, Reason):
+            return Refusal(spec, str(spec.vm), goal_at(spec, look.estate.looked_at, look.estate.looked_at).kind, (found,))
+        made = engine.preview(spec, look, again, frozenset(promised))
+        promised.update(_guest_names(made))
+        return made
+
+    return tuple(map(answer, specs))
+
+
+def _guest_names(found: Found) -> Iterable[str]:
+    """The host names that a plan takes."""
+    steps = found.steps if isinstance(found, Plan) else ()
+    return (step.action.name for step in steps if isinstance(step.action, CreateGuest))
+
+
+def _meant(spec: Spec, sources: Iterable[Source]) -> Source | Reason:
+    """The VM that a spec means, or why that cannot be told."""
+    fix = f"correct `vm` in {spec.origin}"
+    try:
+        return legacy.find(sources, name=spec.vm.name, uuid=spec.vm.uuid, vcenter=spec.vm.vcenter)
+    except legacy.UnknownVm as unknown:
+        return Reason("VM_NOT_FOUND", str(unknown), fix)
+    except legacy.AmbiguousVm as ambiguous:
+        return Reason("VM_AMBIGUOUS", str(ambiguous), fix)
 
 
 def stale(connected: Connected, plan: Plan) -> tuple[Difference, ...]:
     """What changed in the world since this plan was made; empty when it may run as it is."""
     (now,) = plan_all(connected, (plan.spec,), again=True)
-    if isinstance(now, Unresolved):
-        raise now.fault
     return differences(plan, now)
 
 
-def changes_opinion(connected: Connected, plan: Plan) -> bool:
-    """Whether accepting this plan changes anything: it has steps, or a run is under way that another spec wanted."""
+def changes_anything(connected: Connected, plan: Plan) -> bool:
+    """Whether approving this plan changes anything: it has steps, or a run is under way that is not where it should be."""
     if plan.steps:
         return True
     found = connected.engine.dossier(plan.vm_key)
-    active = found.accepted if found.accepted is not None and found.accepted.is_active else None
-    return found.run is not None and active is not None and active.digest != plan.spec.digest
+    if found.run is None or found.accepted is None or not found.accepted.is_active:
+        return False
+    return found.accepted.digest != plan.spec.digest or found.run.state is not RunState.HOLDING
 
 
 def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> Accepted:
-    """Write down that this plan may run. The same spec once more changes nothing, unless `again`."""
+    """Write down that this plan may run. The same spec once more changes nothing, unless `again`.
+
+    A run of this spec that was paused, because the world is no longer as its plan saw it, goes on with this plan; one
+    that is stuck looks again at once.
+    """
     now = connected.engine.clock.now()
     with connected.database.begin() as connection:
         accepted = inventory.accept(connection, plan, now=now, by=by, again=again)
+        run = journal.unfinished_of(connection, plan.vm_key)
+        if run is not None and run.spec_id == accepted.record.id and run.state is RunState.PAUSED:
+            journal.resume(connection, run, plan, by, now)
+        elif run is not None and run.state is RunState.STUCK:
+            journal.wake(connection, run, now)
     crashpoints.hit(crashpoints.Point.ACCEPTED)
     return accepted
+
+
+def approved_plan(connected: Connected, run: Run) -> Plan | None:
+    """The plan that this run carries out."""
+    with connected.database.read() as connection:
+        return inventory.plan_of(connection, run.vm_key, run.plan_digest)
 
 
 def resolve(connected: Connected, name: str) -> Source:
@@ -98,19 +142,33 @@ def end(connected: Connected, vm_key: str, by: str) -> Run | None:
         return journal.wake(connection, run, now) if run else None
 
 
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """How a person stops a drive: at the next safe point, or at once, with what is under way left to whoever comes next."""
+
+    safely: threading.Event = field(default_factory=threading.Event)
+    at_once: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def asked(self) -> bool:
+        """Whether either was asked for."""
+        return self.safely.is_set() or self.at_once.is_set()
+
+
 def drive(
     engine: Engine,
     keys: frozenset[str],
     watch: Callable[[Pass], None],
-    stop: threading.Event,
+    halt: Halt,
     lost: Callable[[CloudError], None] | None = None,
 ) -> None:
-    """Run rounds until every one of these VMs is at rest, or `stop` is set, which takes effect between two steps.
+    """Run rounds until every one of these VMs is at rest, or a person halts it.
 
-    Raises `CloudError` when CloudStack could not be read for a quarter of an hour.
+    A safe point is reached when no step of these VMs is under way: what was sent has been looked at, and nothing else was
+    begun. Raises `CloudError` when CloudStack could not be read for a quarter of an hour.
     """
     try:
-        _rounds(engine, keys, watch, stop, lost)
+        _rounds(engine, keys, watch, halt, lost)
     finally:
         engine.let_go()
 
@@ -119,13 +177,14 @@ def _rounds(
     engine: Engine,
     keys: frozenset[str],
     watch: Callable[[Pass], None],
-    stop: threading.Event,
+    halt: Halt,
     lost: Callable[[CloudError], None] | None,
 ) -> None:
     since: datetime | None = None
-    while not stop.is_set():
+    while not halt.at_once.is_set():
+        stopping = halt.safely.is_set()
         try:
-            done = engine.round(keys)
+            done = engine.round(keys, begin=not stopping)
             since = None
         except CloudError as fault:
             now = engine.clock.now()
@@ -139,7 +198,7 @@ def _rounds(
             watch(seen)
         if done.resting:
             return
-        engine.clock.wait(_pause(engine, done), stop)
+        engine.clock.wait(_pause(engine, done), halt.at_once if stopping else halt.safely)
 
 
 def _pause(engine: Engine, done: Round) -> timedelta:
@@ -150,53 +209,93 @@ def _pause(engine: Engine, done: Round) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One VM's line in `status`: what is wanted, the run in hand with its steps, the last run."""
+    """What is known of one VM without a look: what journal and inventory hold, the steps in hand, the last run."""
 
-    vm_key: str
-    vm: str
-    wanted: AcceptedSpec | None
-    run: Run | None
+    source: Source
+    dossier: Dossier
     steps: tuple[StepRow, ...]
     last: Run | None
 
+    @property
+    def vm(self) -> str:
+        """Its name."""
+        return self.source.name
+
+    @property
+    def run(self) -> Run | None:
+        """The run in hand."""
+        return self.dossier.run
+
+    @property
+    def newest(self) -> AcceptedSpec | None:
+        """The spec that was accepted last, whatever became of it."""
+        return self.dossier.accepted
+
+    @property
+    def wanted(self) -> AcceptedSpec | None:
+        """The spec that is wanted now."""
+        return self.newest if self.newest is not None and self.newest.is_active else None
+
 
 def status(connected: Connected) -> tuple[Standing, ...]:
-    """Every VM that is wanted, running, or ran before; from the database alone."""
+    """Every replicated VM, those with a run first, then those with a spec; from the database alone."""
     with connected.database.read() as connection:
         sources = connected.engine.legacy.sources(connection)
-        runs = {r.vm_key: r for r in journal.unfinished(connection)}
-        wanted = {a.vm_key: a for a in inventory.active(connection)}
+        dossiers = journal.dossiers(connection, [s.key for s in sources])
         last = journal.latest(connection)
         rows = [
-            Standing(
-                source.key,
-                source.name,
-                wanted.get(source.key),
-                runs.get(source.key),
-                journal.steps(connection, runs[source.key], runs[source.key].direction) if source.key in runs else (),
-                last.get(source.key),
-            )
-            for source in sources
+            Standing(source, found, _steps(connection, found.run), last.get(source.key))
+            for source, found in ((s, dossiers[s.key]) for s in sources)
         ]
     return tuple(sorted(rows, key=lambda r: (r.run is None, r.wanted is None, r.vm)))
 
 
+def _steps(connection: Connection, run: Run | None) -> tuple[StepRow, ...]:
+    return journal.steps(connection, run, run.direction) if run is not None else ()
+
+
+def steps(connected: Connected, run: Run) -> tuple[StepRow, ...]:
+    """The steps of this run in the direction that it goes."""
+    with connected.database.read() as connection:
+        return _steps(connection, run)
+
+
+def worlds(connected: Connected, runs: Iterable[Run]) -> dict[str, World]:
+    """What one fresh look shows of the VMs of these runs, by key, with what the journal knows of the run, ended or not.
+
+    A VM that the database no longer lists is left out. Raises `CloudError`.
+    """
+    engine, found = connected.engine, tuple(runs)
+    look = engine.look()
+    with connected.database.read() as connection:
+        facts = {run.vm_key: journal.run_facts(connection, run) for run in found}
+        dossiers = journal.dossiers(connection, list(facts))
+    return {
+        key: engine.world(look.fleet.sources[key], look, replace(dossiers[key], facts=facts[key]))
+        for key in facts
+        if key in look.fleet.sources
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything `why` tells of one VM, newest first."""
+    """Everything `why` tells of one VM, newest first; `others` are the VMs that share the engine with it."""
 
     standing: Standing
+    others: tuple[Standing, ...]
+    plan: Plan | None
     events: tuple[Event, ...]
-    source: Source
 
 
 def why(connected: Connected, name: str, limit: int = 40) -> Story:
     """The story of one VM. Raises UnknownVm or AmbiguousVm."""
     source = resolve(connected, name)
-    standing = next(s for s in status(connected) if s.vm_key == source.key)
+    rows = status(connected)
+    standing = next(s for s in rows if s.source.key == source.key)
     with connected.database.read() as connection:
         events = journal.events(connection, source.key, limit)
-    return Story(standing, events, source)
+    plan = approved_plan(connected, standing.run) if standing.run is not None else None
+    return Story(standing, rows, plan, events)
 
 
 def history(connected: Connected, name: str | None, limit: int = 20) -> Sequence[Run]:

@@ -59,14 +59,15 @@ def cli(context: click.Context, settings: str | None, color: bool | None) -> Non
 
     Exit codes: 0 nothing to do or done, 1 error, 2 changes pending (plan), 3 refused with reasons.
     """
-    context.obj = screen.Screen.of(settings, color)
+    context.obj = screen.Screen.of(settings, color, context.obj)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; usage errors are 1, because 2 means pending changes."""
     gc.disable()  # nothing is garbage while modules load; `Screen.connect` turns it on again
+    output = screen.Output.opened()
     try:
-        code = cli.main(arguments, prog_name="failover", standalone_mode=False)
+        code = cli.main(arguments, prog_name="failover", standalone_mode=False, obj=output)
     except click.exceptions.Exit as left:
         code = left.exit_code
     except click.ClickException as wrong:
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         click.echo("stopped", err=True)
         code = screen.ERROR
+    except BrokenPipeError:
+        code = output.closed()
     except Exception as fault:
-        code = screen.told(fault)
+        code = output.told(fault)
     sys.exit(code if isinstance(code, int) else 0)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import files, progress, screen
+from reconciler.cli import files, screen
 from reconciler.cli import plan as plan_command
 
 if TYPE_CHECKING:
     from plans.plan import Plan
-    from reconciler.operations import Found
+    from reconciler.cli.watcher import Watcher
     from reconciler.wiring import Connected
 
 MAX_PLAN_BYTES = 16 * 1024 * 1024
@@ -29,14 +27,14 @@ MAX_PLAN_BYTES = 16 * 1024 * 1024
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 @click.option("--again", is_flag=True, help="Run a test once more whose spec was carried out before.")
 @click.option("--wait", is_flag=True, help="Stay until the tests are over and taken back.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@screen.format_option()
 @click.pass_obj
 def command(
     shown: screen.Screen, paths: tuple[Path, ...], plan_file: Path | None, yes: bool, again: bool, wait: bool, form: str
 ) -> int:
     """Plan, then carry out exactly that. Ends when every test runs (or, with --wait, when all is taken back).
 
-    Exit code 0: nothing to do or done; 3: refused with reasons, nothing was sent.
+    Exit code 0: nothing to do, or done; 1: an error, or not everything is as wanted; 3: refused, nothing was sent.
     """
     if bool(paths) == (plan_file is not None):
         raise screen.Complaint("say either PATH... or --plan FILE")
@@ -44,8 +42,8 @@ def command(
 
     connected = shown.connect()
     plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form, again)
-    if not any(operations.changes_opinion(connected, p) for p in plans):
-        return _nothing(shown, plans, form)
+    if not any(operations.changes_anything(connected, p) for p in plans):
+        return _nothing(shown, form)
     if form == "text" and not _agreed(yes):
         shown.text("Nothing was done.")
         return screen.DONE
@@ -55,6 +53,7 @@ def command(
 def _planned(
     shown: screen.Screen, connected: Connected, paths: tuple[Path, ...], form: str, again: bool
 ) -> tuple[Plan, ...]:
+    from plans.plan import Plan
     from reconciler import operations
 
     specs = files.specs(paths, files.bounds(shown))
@@ -66,12 +65,6 @@ def _planned(
         raise screen.Complaint(
             "Refused as a whole; nothing was sent. Mend the reasons above, or leave those VMs out.", screen.REFUSED
         )
-    return _plans(found)
-
-
-def _plans(found: Sequence[Found]) -> tuple[Plan, ...]:
-    from plans.plan import Plan
-
     return tuple(f for f in found if isinstance(f, Plan))
 
 
@@ -81,13 +74,10 @@ def _kept(shown: screen.Screen, connected: Connected, path: Path) -> tuple[Plan,
     from reconciler import operations
 
     plans = _read(path)
-    changed = False
-    for plan in plans:
-        rows = operations.stale(connected, plan)
-        if rows:
-            changed = True
-            shown.lines(render.difference_lines(plan.vm, rows))
-            shown.text()
+    changed = {plan.vm: rows for plan in plans if (rows := operations.stale(connected, plan))}
+    for vm, rows in changed.items():
+        shown.lines(render.difference_lines(vm, rows))
+        shown.text()
     if changed:
         raise screen.Complaint("The world is not as the plan saw it; nothing was sent.", screen.REFUSED)
     return plans
@@ -113,10 +103,10 @@ def _agreed(yes: bool) -> bool:
     return yes or not sys.stdin.isatty() or click.confirm("Carry out exactly this?", default=False)
 
 
-def _nothing(shown: screen.Screen, plans: Sequence[Plan], form: str) -> int:
+def _nothing(shown: screen.Screen, form: str) -> int:
     if form == "json":
-        screen.as_json({"runs": []})
-    elif plans:
+        shown.as_json({"runs": [], "not_started": [], "not_looked_at": None})
+    else:
         shown.text("Everything is as wanted; nothing to do.", "verified")
     return screen.DONE
 
@@ -126,25 +116,27 @@ def carry_out(
 ) -> int:
     """Approve the plans and drive them to where nothing moves by itself. Returns the exit code."""
     from reconciler import operations
+    from reconciler.cli import ending, progress
 
-    changed = [p for p in plans if operations.changes_opinion(connected, p)]
-    started = [p for p in changed if _accepted(connected, p, again)]
-    keys = frozenset(p.vm_key for p in started)
+    changed = [p for p in plans if operations.changes_anything(connected, p)]
+    accepted = {p.vm_key: operations.approve(connected, p, by=who(), again=again).record for p in changed}
+    keys = frozenset(k for k, record in accepted.items() if record.is_active)
+    for plan in (p for p in changed if p.vm_key not in keys and form == "text"):
+        shown.text(f"{plan.vm}: this spec was carried out before; --again runs it once more", "waits")
     if not keys:
-        return _nothing(shown, (), form)
-    stop = stoppable()
-    watcher = progress.Watcher(shown, connected, quiet=form == "json")
-    operations.drive(connected.engine, keys, watcher.seen, stop, watcher.lost)
-    if wait and not stop.is_set():
-        progress.hold(connected, keys, watcher, stop)
-    return progress.summary(shown, connected, keys, form, stopped=stop.is_set())
+        return _nothing(shown, form) if form == "json" else screen.DONE
+    with progress.watching(shown, connected, quiet=form == "json") as watcher, watcher.stoppable():
+        _drive(connected, keys, watcher, wait)
+    return ending.summary(shown, watcher, keys, form)
 
 
-def _accepted(connected: Connected, plan: Plan, again: bool) -> bool:
-    """Approve a plan; False when its spec was carried out before and is not wanted again."""
+def _drive(connected: Connected, keys: frozenset[str], watcher: Watcher, wait: bool) -> None:
     from reconciler import operations
+    from reconciler.cli import progress
 
-    return operations.approve(connected, plan, by=who(), again=again).record.is_active
+    operations.drive(connected.engine, keys, watcher.seen, watcher.halt, watcher.lost)
+    if wait:
+        progress.hold(connected, keys, watcher)
 
 
 def who() -> str:
@@ -155,18 +147,3 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def stoppable() -> threading.Event:
-    """An event that Ctrl-C sets: the run stops at the next safe point, and a second Ctrl-C leaves at once."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise click.Abort
-        stop.set()
-        click.echo("stopping at the next safe point; once more to leave at once", err=True)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, on_signal)
-    return stop

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import files, progress, screen
-
-if TYPE_CHECKING:
-    from reconciler.wiring import Connected
+from reconciler.cli import files, screen
 
 
 @click.command("daemon")
@@ -22,26 +17,21 @@ if TYPE_CHECKING:
 def command(shown: screen.Screen, folder: Path, once: bool) -> int:
     """Carry out a folder of specs, and end tests when their time is up. Survives being killed at any moment."""
     from reconciler import operations
+    from reconciler.cli import progress
     from reconciler.daemon import Daemon
 
     if not folder.is_dir():
-        raise screen.Complaint(f"{folder} is not a folder of specs")
+        raise screen.Complaint(f"{folder} is not a folder of specs: make it, or name another one")
     connected = shown.connect()
-    watcher = progress.Watcher(shown, connected)
-    service = Daemon(connected, folder, files.bounds(shown), _teller(connected), watcher.seen)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: service.stop.set())
-    if not once:
-        service.run()
-        return screen.DONE
-    service.turn()
-    keys = frozenset(s.vm_key for s in operations.status(connected) if s.run or s.wanted)
-    operations.drive(connected.engine, keys, watcher.seen, service.stop, watcher.lost)
+    with progress.watching(shown, connected, service=True) as watcher:
+        service = Daemon(connected, folder, files.bounds(shown), watcher.told, watcher.seen)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: service.stop.set())
+        if not once:
+            service.run()
+            return screen.DONE
+        service.turn()
+        halt = operations.Halt(safely=service.stop)
+        keys = frozenset(s.source.key for s in operations.status(connected) if s.run or s.wanted)
+        operations.drive(connected.engine, keys, watcher.seen, halt, watcher.lost)
     return screen.DONE
-
-
-def _teller(connected: Connected) -> Callable[[str], None]:
-    def tell(text: str) -> None:
-        click.echo(f"{connected.engine.clock.now():%H:%M:%S}  {text}")
-
-    return tell

@@ -153,8 +153,8 @@ class _Story:
         from reconciler import operations
         from reconciler.cli import progress
 
-        watcher = progress.Watcher(self.shown, connected)
-        operations.drive(connected.engine, frozenset({plan.vm_key}), watcher.seen, threading.Event())
+        with progress.watching(self.shown, connected) as watcher:
+            operations.drive(connected.engine, frozenset({plan.vm_key}), watcher.seen, watcher.halt)
 
     def _hold(self, run: Run) -> None:
         ends = run.expires_at or self.clock.now()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-
 import click
 
-from reconciler.cli import apply, progress, screen
+from reconciler.cli import apply, screen
 
 
 @click.command("end")
 @click.argument("vm")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@screen.format_option()
 @click.pass_obj
 def command(shown: screen.Screen, vm: str, form: str) -> int:
     """End a test now and take everything back. Also tries again where a way back got stuck.
@@ -19,21 +17,17 @@ def command(shown: screen.Screen, vm: str, form: str) -> int:
     Exit code 0: taken back, or nothing was running; 1: not everything could be taken back yet.
     """
     from reconciler import operations
+    from reconciler.cli import ending, progress
 
     connected = shown.connect()
     source = operations.resolve(connected, vm)
-    run = operations.end(connected, source.key, apply.who())
-    if run is None:
+    if operations.end(connected, source.key, apply.who()) is None:
         if form == "json":
-            screen.as_json({"runs": []})
+            shown.as_json({"runs": [], "not_started": [], "not_looked_at": None})
         else:
             shown.text(f"{source.name}: no test is running; nothing to do.", "verified")
         return screen.DONE
-    stop = apply.stoppable()
-    watcher = progress.Watcher(shown, connected, quiet=form == "json")
-    operations.drive(connected.engine, frozenset({source.key}), watcher.seen, stop, watcher.lost)
-    return _done(shown, connected, source.key, form, stop)
-
-
-def _done(shown: screen.Screen, connected, key: str, form: str, stop: threading.Event) -> int:  # type: ignore[no-untyped-def]
-    return progress.summary(shown, connected, frozenset({key}), form, stopped=stop.is_set())
+    keys = frozenset({source.key})
+    with progress.watching(shown, connected, quiet=form == "json") as watcher, watcher.stoppable():
+        operations.drive(connected.engine, keys, watcher.seen, watcher.halt, watcher.lost)
+    return ending.summary(shown, watcher, keys, form)

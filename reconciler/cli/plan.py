@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @files.paths_argument
-@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@screen.format_option("markdown")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plans in this file, for `apply --plan`.")
 @click.option("--again", is_flag=True, help="Plan a test that was carried out before as if it were new.")
 @click.option("-v", "--verbose", is_flag=True, help="Show precondition, effect and risk beneath every step.")
@@ -40,33 +40,21 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
 
 
 def show(shown: screen.Screen, found: Sequence[Found], form: str = "text", verbose: bool = False) -> None:
-    """Print plans, refusals and unresolved names in one of the three forms."""
+    """Print plans and refusals in one of the three forms."""
     from plans import render
-    from plans.plan import Plan, Refusal
+    from plans.plan import Plan
 
     if form == "json":
-        screen.as_json({"plans": [as_json(f) for f in found]})
+        shown.as_json({"plans": [render.as_json(f) for f in found]})
     elif form == "markdown":
-        click.echo(render.markdown([f for f in found if isinstance(f, Plan | Refusal)]), nl=False)
-    for one in found:
-        if not isinstance(one, Plan | Refusal):
-            click.echo(f"{one.spec.origin}: {one.fault}", err=True)
-        elif form == "text":
+        click.echo(render.markdown(found), nl=False)
+    else:
+        width = screen.width()
+        for one in found:
             shown.lines(
-                render.plan_lines(one, verbose, screen.width()) if isinstance(one, Plan) else render.refusal_lines(one)
+                render.plan_lines(one, verbose, width) if isinstance(one, Plan) else render.refusal_lines(one, width)
             )
             shown.text()
-
-
-def as_json(found: Found) -> dict[str, Any]:
-    """One plan, refusal or unresolved name as plain data."""
-    from plans import render
-    from plans.plan import Plan, Refusal
-
-    if isinstance(found, Plan | Refusal):
-        return render.as_json(found)
-    reason = {"code": "VM_NOT_FOUND", "text": str(found.fault), "fix": f"correct {found.spec.origin}"}
-    return {"vm": str(found.spec.vm), "refused": [reason]}
 
 
 def exit_code(found: Sequence[Found]) -> int:

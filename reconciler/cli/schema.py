@@ -8,9 +8,10 @@ from reconciler.cli import screen
 
 
 @click.command("schema")
-def command() -> int:
+@click.pass_obj
+def command(shown: screen.Screen) -> int:
     """Print the JSON Schema of spec files, for editors."""
     from specs import schema
 
-    screen.as_json(schema.json_schema())
+    shown.as_json(schema.json_schema())
     return screen.DONE

@@ -12,13 +12,13 @@ from reconciler.cli import files, screen
 @click.command("validate")
 @files.paths_argument
 @click.option("--explain", is_flag=True, help="Show every effective value and the line it came from.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@screen.format_option()
 @click.pass_obj
 def command(shown: screen.Screen, paths: tuple[Path, ...], explain: bool, form: str) -> int:
     """Check specs offline: every error of every file at once. Nothing is sent anywhere."""
     found = files.loaded(paths, files.bounds(shown))
     if form == "json":
-        screen.as_json(
+        shown.as_json(
             {
                 "files": found.files,
                 "vms": found.vms,

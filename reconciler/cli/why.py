@@ -1,22 +1,36 @@
-"""`failover why VM`: the story of one VM backwards."""
+"""`failover why VM`: the story of one VM backwards: now, what it waits for, what was decided, what comes next, what was.
+
+Reads the database, and looks at the cloud (without changing anything) where something is stuck.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import screen, status
+from plans import actions
+from plans.observed import Place
+from reconciler.cli import screen, status, views
+from reconciler.cloudstack.errors import CloudError
+from reconciler.cloudstack.outcomes import JobFailed, JobPending, JobResult, JobSucceeded, JobUnknown, JobVanished
+from specs.values import format_duration
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from plans.observed import World
     from reconciler.operations import Standing, Story
+    from reconciler.store.journal import Run, StepRow
+    from reconciler.wiring import Connected
+
+Told = tuple[str, str, str]
+PAST = 25
 
 
 @click.command("why")
 @click.argument("vm")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@screen.format_option()
 @click.pass_obj
 def command(shown: screen.Screen, vm: str, form: str) -> int:
     """Tell the story of a VM backwards: now, waiting for what, last decisions, and what happens next."""
@@ -24,54 +38,236 @@ def command(shown: screen.Screen, vm: str, form: str) -> int:
 
     connected = shown.connect()
     story = operations.why(connected, vm)
+    teller = status.Teller(story.others, connected.settings, connected.engine.clock.now())
+    told = list(_Explainer(connected, story, teller).told())
     if form == "json":
-        screen.as_json({**status.as_json(story.standing), "events": [e.as_json() for e in story.events]})
+        said = [{"title": title, "text": text} for title, text, _ in told]
+        events = [e.as_json() for e in story.events]
+        shown.as_json({**teller.as_json(teller.row(story.standing)), "told": said, "events": events})
         return screen.DONE
-    now = connected.engine.clock.now()
-    _now(shown, story.standing, now)
-    _jobs(shown, story)
-    _past(shown, story, now)
+    shown.text(story.standing.vm, "strong")
+    before = ""
+    for title, text, meaning in told:
+        shown.titled(title if title != before else "", text, meaning)
+        before = title
+    shown.text()
+    for event in story.events:
+        shown.titled(f"{screen.ago(event.at, teller.at):>14}  {event.kind}", event.text, "history", PAST)
+    if not story.events:
+        shown.text("  nothing happened to it yet", "history")
     return screen.DONE
 
 
-def _now(shown: screen.Screen, row: Standing, now: datetime) -> None:
-    shown.text(row.vm, "strong")
-    shown.text(f"  wanted   {status.goal(row, now)}" + (f", by {row.wanted.spec.origin}" if row.wanted else ""))
-    run = row.run
-    if run is None:
-        shown.text("  now      no run; the replicas are with replication")
-        return
-    shown.text(f"  run      {run.id}, {run.direction}, {run.state}")
-    for step in row.steps:
-        if step.state not in ("done", "pending") or (step.state == "pending" and step.error):
-            _step(shown, step)
-    if run.state in ("stuck", "paused"):
-        shown.text(f"  ! {run.reason}", "broken")
-        shown.text(f"  ways out failover end {row.vm}     take everything back (safe to repeat)")
-        shown.text("           failover apply SPEC       approve what is left to do, after a look at `failover plan SPEC`")
-    elif run.state == "holding":
-        shown.text(f"  waits    for {status.ending(run, now)}")
+@dataclass(frozen=True, slots=True)
+class _Explainer:
+    """Everything that can be said of one VM, in the order in which a person asks."""
+
+    connected: Connected
+    story: Story
+    teller: status.Teller
+
+    def told(self) -> Iterator[Told]:
+        """Titles and texts with their meanings."""
+        row, run = self.story.standing, self.story.standing.run
+        yield "wanted", self._wanted(row), "plain"
+        line = self.teller.row(row)
+        if run is None:
+            yield "now", line.now, line.meaning
+            if row.wanted is not None and line.waits:
+                yield "waits for", line.waits, line.meaning
+            if row.newest is not None and row.newest.state == "failed" and row.newest.reason:
+                yield "because", row.newest.reason, "broken"
+            elif row.last is not None and row.last.failed and row.last.reason:
+                yield "because", row.last.reason, "waits"
+            yield from self._next_without_run(row)
+            return
+        yield "run", f"{run.id}, {'on its way' if run.direction == 'there' else 'on its way back'}, {run.state}", "plain"
+        motion = views.motion(run, row.steps, self.story.plan, self.connected.settings.engine.attempts)
+        timing = f", {motion.timing(self.teller.at)}" if motion.since is not None else ""
+        yield "now", f"{line.now}{timing}", line.meaning
+        if motion.kind in views.NEEDS_A_PERSON:
+            yield from _Trouble(self.connected, self.story, run).told()
+        else:
+            yield "waits for", line.waits, line.meaning
+            if motion.kind is views.Kind.MOVES:
+                yield "led by", self._led_by(row), "plain"
+        yield from self._decided(run)
+        yield "next", self._next(run, motion), "plain"
+
+    def _wanted(self, row: Standing) -> str:
+        wanted = row.wanted
+        if wanted is None:
+            return "protected: no spec asks for anything else"
+        span = f" for {format_duration(wanted.spec.duration)}" if wanted.spec.duration is not None else ""
+        by = f"accepted {screen.ago(wanted.accepted_at, self.teller.at)} by {wanted.accepted_by}"
+        return f"{wanted.spec.state}{span}, by {wanted.spec.origin}, {by}"
+
+    def _led_by(self, row: Standing) -> str:
+        lease = row.dossier.lease
+        if lease is None:
+            return "no process yet"
+        return lease.owner if self.teller.is_led(row) else f"no process now; the last was {lease.owner}"
+
+    def _decided(self, run: Run) -> Iterator[Told]:
+        """The last decision with what it rested on."""
+        if run.direction == "back":
+            yield "decided", f"to take it back: {run.reason or 'it is no longer wanted'}", "plain"
+        plan = self.story.plan
+        if plan is None:
+            return
+        yield "decided", f"{len(plan.steps)} steps, {plan.strategy}: {plan.strategy_reason}", "plain"
+        yield from (("decided", f"network {net}", "plain") for net in plan.networks)
+        for disk in (f.removesuffix(".volume") for f in plan.facts if f.endswith(".volume")):
+            place, device = plan.facts.get(f"{disk}.on"), plan.facts.get(f"{disk}.device")
+            yield "decided", f"{disk} was on the {place} at device {device}, {plan.facts.get(f'{disk}.state')}", "plain"
+        yield "decided", plan.digest, "history"
+
+    def _next(self, run: Run, motion: views.Motion) -> str:
+        """The next moment at which something happens by itself."""
+        poll = format_duration(self.connected.settings.engine.poll)
+        if motion.kind is views.Kind.PAUSED:
+            return "nothing happens by itself: it waits for you"
+        if motion.kind is views.Kind.TESTS:
+            late = run.expires_at is not None and run.expires_at <= self.teller.at
+            if run.expires_at is None or (late and not run.spec.auto_cleanup):
+                return "nothing happens by itself: it waits for you"
+            return (
+                f"{run.expires_at:%Y-%m-%d %H:%M:%S} UTC, {screen.left(run.expires_at, self.teller.at)}: {views.then(run)}"
+            )
+        if run.not_before is not None and run.not_before > self.teller.at:
+            return f"{views.clock(run.not_before)} UTC: it looks again, while a daemon, apply or end works on it"
+        return f"at once when its job ends; it is looked at every {poll or 'moment'}"
+
+    def _next_without_run(self, row: Standing) -> Iterator[Told]:
+        if row.wanted is None:
+            yield "next", "nothing happens by itself", "history"
 
 
-def _step(shown: screen.Screen, step) -> None:  # type: ignore[no-untyped-def]
-    job = f", cloud job {step.custom_job_id[:8]}" if step.custom_job_id else ""
-    deadline = f", gives up at {step.deadline:%H:%M:%S}" if step.deadline else ""
-    shown.text(
-        f"  step {step.seq}   {step.word} {step.subject[:8]}: {step.state}{job}, try {step.attempts}{deadline}", "waits"
-    )
-    if step.error:
-        shown.text(f"           {step.error}")
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why a run needs a person: the object, what was sent, what the cloud said, what a look shows, the ways out."""
+
+    connected: Connected
+    story: Story
+    run: Run
+
+    def told(self) -> Iterator[Told]:
+        """Titles and texts with their meanings."""
+        step = self._step()
+        yield "because", self.run.reason or "", "broken"
+        if step is not None:
+            yield "object", self._object(step), "plain"
+            yield from (("sent", text, "plain") for text in self._sent(step))
+            yield from (("answer", text, "plain") for text in self._answers(step))
+        world, unseen = self._look()
+        if world is None:
+            yield "look", f"not possible now: {unseen}", "waits"
+        else:
+            yield "look", " · ".join(_shown(world)), "plain"
+        for number, (command, meaning) in enumerate(self._ways_out(step, world), 1):
+            yield "ways out", f"{number}. {command}   {meaning}", "strong"
+
+    def _step(self) -> StepRow | None:
+        """The step in trouble: one that nobody can tell, else one that failed, else the one that is next."""
+        rows = self.story.standing.steps
+        by_state = {state: [s for s in rows if s.state == state] for state in ("stuck", "failed", "pending")}
+        return next((found[0] for found in by_state.values() if found), None)
+
+    def _object(self, step: StepRow) -> str:
+        what = views.subject(self.run, step.action)
+        ids = {"guest": self.run.guest_id, "default-root": self.run.default_root_id, "context": None}
+        known = ids.get(step.subject, step.subject)
+        kind = "volume" if step.subject not in ids or step.subject == "default-root" else "VM"
+        return f"{what}, {kind} {known}" if known else what
+
+    def _sent(self, step: StepRow) -> Iterator[str]:
+        if step.started_at is None:
+            yield f"nothing yet for step {step.seq}, {views.doing(self.run, step)}"
+            return
+        tries = self.connected.settings.engine.attempts
+        when = f"at {step.started_at:%Y-%m-%d %H:%M:%S} UTC, try {step.attempts} of {tries}"
+        yield f"{views.doing(self.run, step)}{_where(step.action)}, {when}, as job {step.custom_job_id}"
+
+    def _answers(self, step: StepRow) -> Iterator[str]:
+        if step.error:
+            yield step.error
+        if step.started_at is None or step.custom_job_id is None:
+            return
+        try:
+            yield f"asked now, the cloud says of that job: {_said(self.connected.engine.client.job(step.custom_job_id))}"
+        except CloudError as fault:
+            yield f"asked now: {fault}"
+
+    def _look(self) -> tuple[World | None, str]:
+        from reconciler import operations
+
+        try:
+            found = operations.worlds(self.connected, (self.run,))
+        except CloudError as fault:
+            return None, str(fault)
+        return found.get(self.run.vm_key), "the database no longer lists this VM"
+
+    def _ways_out(self, step: StepRow | None, world: World | None) -> Iterator[tuple[str, str]]:
+        vm, file = self.run.vm_name, self.run.spec.origin.file
+        if self.run.direction == "back":
+            yield f"failover end {vm}", "tries again at once (safe to repeat)"
+            by_hand = _by_hand(step.action, world) if step is not None and world is not None else None
+            if by_hand is not None:
+                yield by_hand, f"by hand (CloudMonkey), then: failover end {vm}"
+            else:
+                yield "failover daemon --specs DIR", "looks again every few minutes; mend the cause meanwhile"
+            return
+        yield f"failover end {vm}", "take everything back (safe to repeat)"
+        if self.run.state == "paused":
+            yield f"failover apply {file}", "shows what is left to do, and goes on with that if you agree"
+        else:
+            yield f"failover apply {file}", "mend the cause first; it looks at once and goes on"
 
 
-def _jobs(shown: screen.Screen, story: Story) -> None:
-    for job in story.source.active_jobs:
-        done = f" ({job.progress:.0f} %)" if job.progress is not None else ""
-        shown.text(f"  waits    {job.kind} job {job.id} is {job.status}{done}", "waits")
+def _where(action: actions.Action) -> str:
+    if isinstance(action, actions.AttachReplica):
+        return f" to the {action.target}, device {action.device}"
+    return f" from the {action.source}" if isinstance(action, actions.DetachReplica) else ""
 
 
-def _past(shown: screen.Screen, story: Story, now: datetime) -> None:
-    shown.text()
-    for event in story.events:
-        shown.text(f"  {screen.ago(event.at, now):>14}  {event.kind:<9} {event.text}", "history")
-    if not story.events:
-        shown.text("  nothing happened to it yet", "history")
+def _said(result: JobResult) -> str:
+    match result:
+        case JobPending():
+            return "still pending"
+        case JobSucceeded():
+            return "succeeded"
+        case JobFailed():
+            return f"failed with {result.code}: {result.text or 'no reason given'}"
+        case JobVanished():
+            return "not known: it never arrived, or was forgotten"
+        case JobUnknown():
+            return result.why
+
+
+def _shown(world: World) -> Iterator[str]:
+    """What a look shows of the objects of a run."""
+    for disk in world.source.disks:
+        if disk.volume_id is not None:
+            yield f"{disk.key} {views.placed_text(world, world.volumes.get(disk.volume_id))}"
+    yield f"guest {world.guest.name} is {world.guest.state}" if world.guest is not None else "no guest"
+    for point in world.run.points if world.run is not None else ():
+        snapshot = world.snapshot_of(point)
+        reverted = ", reverted" if point.reverted else ""
+        yield f"rollback point {point.name} is {snapshot.state if snapshot is not None else 'gone'}{reverted}"
+    for disk in world.source.disks:
+        clone = world.clone_of(disk.volume_id) if disk.volume_id is not None else None
+        if clone is not None:
+            yield f"clone of {disk.key} {views.placed_text(world, clone)}"
+    if world.guest_snapshot is not None:
+        yield f"VM snapshot {world.guest_snapshot.name} is {world.guest_snapshot.state}"
+
+
+def _by_hand(action: actions.Action, world: World) -> str | None:
+    """The command that does the same by hand, where that is safe: it moves no data and loses none."""
+    if isinstance(action, actions.AttachReplica) and action.target is Place.APPLIANCE and world.appliance is not None:
+        return f"cmk attach volume id={action.volume_id} virtualmachineid={world.appliance.id} deviceid={action.device}"
+    if isinstance(action, actions.DetachReplica):
+        return f"cmk detach volume id={action.volume_id}"
+    if isinstance(action, actions.StopGuest) and world.guest is not None:
+        return f"cmk stop virtualmachine id={world.guest.id}"
+    return None

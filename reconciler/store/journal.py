@@ -247,6 +247,13 @@ def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
     connection.execute(lease.update().where(lease.c.owner == owner).values(expires_at=now))
 
 
+def keep(connection: sa.Connection, vm_keys: Iterable[str], owner: str, until: datetime) -> None:
+    """Renew the leases of these VMs that this owner still holds."""
+    lease = tables.leases
+    ours = lease.c.vm_key.in_(list(vm_keys)) & (lease.c.owner == owner)
+    connection.execute(lease.update().where(ours).values(expires_at=until))
+
+
 def fenced(connection: sa.Connection, leases: Iterable[Lease]) -> None:
     """Raise `Fenced` unless these leases are still in force, and let nobody take them before the transaction ends."""
     held = {lease.vm_key: (lease.fence, lease.owner) for lease in leases}
