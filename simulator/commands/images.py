@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.clock import stamp
-from simulator.commands import common
+from simulator.commands import common, infrastructure
 from simulator.model import Account, Plain, Snapshot, Vm, Volume
 from simulator.refusals import Refused
 from simulator.registry import READERS, command
-from simulator.wire import Call, Param, page
+from simulator.wire import Call, Param, page, unknown_entity
 
 if TYPE_CHECKING:
     from simulator.cloud import Cloud
@@ -39,7 +39,7 @@ def _new(cloud: Cloud, call: Call, kind: str, account: Account, zone: str, **fie
         "isready": False,
         "isextractable": bool(call["isextractable"]),
         "isfeatured": bool(call["isfeatured"]),
-        "ostypeid": call["ostypeid"],
+        **_system(cloud, call),
         "account": account.name,
         "domainid": account.domain_id,
         "domain": account.domain,
@@ -50,6 +50,17 @@ def _new(cloud: Cloud, call: Call, kind: str, account: Account, zone: str, **fie
     }
     cloud.plain.setdefault(kind, {})[made.id] = made
     return made
+
+
+def _system(cloud: Cloud, call: Call) -> Row:
+    """The guest system that is said to be on an image."""
+    wanted = call["ostypeid"]
+    if wanted is None:
+        return {}
+    row = next((row for row in infrastructure.told_of(cloud, "listOsTypes") if row["id"] == wanted), None)
+    if row is None:
+        raise unknown_entity(call.command, "ostypeid", wanted)
+    return {"ostypeid": wanted, "ostypename": row["description"]}
 
 
 def shown(row: Plain) -> Row:
@@ -176,8 +187,8 @@ def _changing(name: str, kind: str, key: str) -> None:
     def change(cloud: Cloud, call: Call) -> Row:
         row: Plain = call["id"]
         row.name = call["name"] or row.name
-        given = ("displaytext", "ostypeid", "passwordenabled", "isdynamicallyscalable")
-        row.fields |= {column: call[column] for column in given if call.has(column)}
+        given = ("displaytext", "passwordenabled", "isdynamicallyscalable")
+        row.fields |= {column: call[column] for column in given if call.has(column)} | _system(cloud, call)
         return {key: shown(row)}
 
 
