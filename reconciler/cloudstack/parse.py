@@ -184,6 +184,8 @@ class _Capability(_Row):
     cloudstackversion: str = ""
     kvmsnapshotenabled: Truth = False
     allowuserexpungerecovervm: Truth = False
+    apilimitmax: Number = 0
+    apilimitinterval: Number = 0
 
 
 def _left(value: object) -> int | None:
@@ -278,6 +280,12 @@ def key_of(kind: Kind, row: Mapping[str, Any], where: str) -> str:
     if not isinstance(key, str):
         raise BadAnswer(f"{kind.command} lists a {kind.member} without id", where)
     return key
+
+
+def call_limit(content: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """How many calls in how many seconds this cloud says it allows an account (listCapabilities); 0 is no limit."""
+    found = _checked(_Capability, content.get("capability"), where)
+    return found.apilimitmax, found.apilimitinterval
 
 
 def capabilities(content: Mapping[str, Any], accounts: Mapping[str, Any], where: str) -> Capabilities:

@@ -22,6 +22,8 @@ GONE = frozenset({"Destroyed", "Expunging"})
 PAGE_SIZES = (500, 100, 20)
 MAX_PAGES = 2000
 PARAM_ERROR = 431
+OUR_SHARE = 0.8
+"""Of the calls that an account may make: others use the same one."""
 FEW = 20
 """Answers of so few rows are not worth remembering."""
 
@@ -148,9 +150,11 @@ class Reader:
         return parse.job(content, self._servers.where("queryAsyncJobResult"))
 
     def capabilities(self) -> Capabilities:
-        """What this cloud and this account can do; two calls."""
-        content = self._read("listCapabilities", {})
-        return parse.capabilities(content, self._account(), self._servers.where("listCapabilities"))
+        """What this cloud and this account can do; two calls. From then on no more are made than the cloud allows."""
+        content, where = self._read("listCapabilities", {}), self._servers.where("listCapabilities")
+        calls, interval = parse.call_limit(content, where)
+        self._servers.lower(int(calls * OUR_SHARE), interval)
+        return parse.capabilities(content, self._account(), where)
 
     def _account(self) -> Mapping[str, Any]:
         """Our own account, or nothing where the role may not see it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import socket
 import traceback
 
 import pytest
@@ -19,14 +18,6 @@ from tests.reconciler.cloudstack.odd_server import Reply, envelope, error, odd_s
 VM, JOB = "00000000-0000-4000-8000-0000000000aa", "00000000-0000-4000-8000-0000000000bb"
 HTML = Reply(b"<html><body>It works!</body></html>", content_type="text/html")
 PERMIT = Permit("run", "test", frozenset(), frozenset(), frozenset(), VM, "guest", None, frozenset(), {})
-
-
-@pytest.fixture
-def nobody() -> str:
-    """An address at which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}/client/api"
 
 
 def test_a_request_is_a_signed_post_with_an_expiry_of_ten_minutes_and_no_secret(client_for):
