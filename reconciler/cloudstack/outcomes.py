@@ -79,9 +79,14 @@ class JobVanished:
 
 @dataclass(frozen=True, slots=True)
 class JobUnknown:
-    """The job ended without a verdict (restart, cancelled as blocking): only a look tells what it did."""
+    """The job ended without a verdict: only a look tells what it did.
+
+    `closed` says that nothing is done for it any more: a restart of the server ended it, or it did not do what it reports.
+    One that was cancelled because others waited for it may still be worked on.
+    """
 
     why: str
+    closed: bool = False
 
 
 JobResult = JobPending | JobSucceeded | JobFailed | JobVanished | JobUnknown

@@ -31,6 +31,7 @@ from reconciler.cloudstack.outcomes import (
 )
 
 Record = TypeVar("Record")
+REVERTS = {"RevertSnapshotCmd": "snapshot", "RevertToVMSnapshotCmd": "virtualmachine"}
 ADMINISTRATORS = frozenset({1, 2, 4})
 
 
@@ -215,6 +216,7 @@ class _JobError(_Row):
 
 
 class _JobAnswer(_Row):
+    cmd: str = ""
     jobstatus: Number
     jobresultcode: Number = 0
     jobresult: Mapping[str, Any] | None = None
@@ -315,10 +317,12 @@ def outcome(content: Mapping[str, Any], where: str) -> CallOutcome:
 
 
 def job(content: Mapping[str, Any], where: str) -> JobResult:
-    """What became of a job. One that failed without a result, or with code 0, has no verdict."""
+    """What became of a job. One that failed without a result, or with code 0, has no verdict, nor a revert of nothing."""
     found = _checked(_JobAnswer, content, where)
     if found.jobstatus == 0:
         return JobPending()
+    if found.jobstatus == 1 and (missing := _unshown(found)):
+        return JobUnknown(f"the cloud reports success, but not the {missing} that was reverted", closed=True)
     if found.jobstatus == 1:
         return JobSucceeded(found.jobresult or {}, found.jobinstanceid or None)
     if found.jobstatus != 2 or found.jobresult is None or found.jobresultcode == 0:
@@ -326,6 +330,12 @@ def job(content: Mapping[str, Any], where: str) -> JobResult:
         return JobUnknown(why, closed=found.jobstatus == 2 and found.jobresultcode != 0)
     told = _checked(_JobError, found.jobresult, where)
     return JobFailed(found.jobresultcode, told.errortext or "", retryable(found.jobresultcode))
+
+
+def _unshown(found: _JobAnswer) -> str | None:
+    """What a revert that was done always shows, and this one does not: no look could tell, for its effect is inside a disk."""
+    wanted = next((member for command, member in REVERTS.items() if command in found.cmd), None)
+    return None if wanted is None or wanted in (found.jobresult or {}) else wanted
 
 
 def _checked(model: type[Any], data: object, where: str) -> Any:

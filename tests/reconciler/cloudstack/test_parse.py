@@ -185,3 +185,24 @@ def test_an_account_that_may_not_see_itself_is_no_administrator(client_for, acco
     with odd_server(answer) as server:
         assert client_for(server.url).capabilities() == Capabilities("4.20.1.0", may_expunge=expected)
     assert server.commands() == ["listCapabilities", "listAccounts"]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "believed"),
+    [
+        ("snapshot.RevertSnapshotCmd", {"snapshot": {"id": A, "state": "BackedUp"}}, True),
+        ("snapshot.RevertSnapshotCmd", {"success": True}, False),
+        ("snapshot.RevertSnapshotCmd", None, False),
+        ("vmsnapshot.RevertToVMSnapshotCmd", {"virtualmachine": {"id": A}}, True),
+        ("vmsnapshot.RevertToVMSnapshotCmd", {"success": True}, False),
+        ("volume.AttachVolumeCmd", {"success": True}, True),
+        ("", None, True),
+    ],
+)
+def test_a_revert_that_does_not_show_what_it_reverted_is_not_believed_and_may_be_repeated(command, shown, believed):
+    told = {"jobstatus": 1, "cmd": f"org.apache.cloudstack.api.command.user.{command}"} | (
+        {"jobresult": shown} if shown else {}
+    )
+    result = parse.job(told, "here")
+    assert isinstance(result, JobSucceeded if believed else JobUnknown)
+    assert believed or result.closed
