@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from plans import wording
 from plans.plan import Difference, Offer, Plan, Refusal, Step
 from specs.goal import GoalKind
 from specs.values import format_duration
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 class Meaning(StrEnum):
@@ -251,6 +252,8 @@ def markdown(found: Sequence[Plan | Refusal]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2  # only Markdown needs it, and it takes its time to load
+
     environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined)  # noqa: S701  Markdown, not HTML
     environment.filters["cell"] = _cell
     return environment.from_string(_MARKDOWN)
