@@ -333,7 +333,7 @@ def job(content: Mapping[str, Any], where: str) -> JobResult:
 
 
 def _unshown(found: _JobAnswer) -> str | None:
-    """What a revert that was done always shows, and this one does not: no look could tell, for its effect is inside a disk."""
+    """What a revert that was done always shows and this one does not: no look could tell, its effect is inside a disk."""
     wanted = next((member for command, member in REVERTS.items() if command in found.cmd), None)
     return None if wanted is None or wanted in (found.jobresult or {}) else wanted
 
