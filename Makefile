@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check bench fidelity clean
+.PHONY: help demo clients test check bench fidelity lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,8 +45,11 @@ $(CLIENTS)/made: $(VENV)/made requirements/clients.txt tests/clients/unpack.py
 demo: $(VENV)/run  ## the whole story on a simulated cloud: plan, run, thirty minutes, everything taken back, proof
 	@$(BIN)/failover demo
 
-test: $(VENV)/dev  ## all tests
+# Where they cannot be had, what needs them is skipped and says so.
+clients:
 	@$(MAKE) --no-print-directory $(CLIENTS)/made || echo "the foreign clients are not there; their tests are skipped"
+
+test: $(VENV)/dev clients  ## all tests
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies, dead code
@@ -57,7 +60,7 @@ check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies,
 	@$(BIN)/deptry .
 	@$(BIN)/vulture
 
-fidelity: $(VENV)/dev  ## how true the simulated cloud is: recordings of a real server, rules and corrections with their tests
+fidelity: $(VENV)/dev clients  ## how true the simulated cloud is: recordings of a real server, foreign clients, rules and corrections with their tests
 	@$(BIN)/python -m tests.conformance.fidelity
 
 bench: $(VENV)/dev  ## speed, as ratios against a bound or a peer in the same run

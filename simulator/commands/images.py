@@ -283,7 +283,7 @@ def list_isos(cloud: Cloud, call: Call) -> Row:
     rows = [row for row in cloud.rows_of("Iso") if _fits(row, wanted, call.account.name)]
     rows = [row for row in rows if call["id"] in (None, row) and call["name"] in (None, row.name)]
     rows = [row for row in rows if call["bootable"] in (None, row.fields["bootable"])]
-    rows = [row for row in rows if call["isready"] in (None, row.fields["isready"])]
+    rows = [row for row in rows if row.fields["isready"] or not call["isready"]]
     rows = [row for row in rows if call["zoneid"] is None or row.fields["zoneid"] == call["zoneid"].id]
     return page(call, "iso", common.Views(common.by_keyword(call, rows, lambda row: row.name), shown))
 

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.clients import environment, exchanges, programs, zone
-from tests.clients.programs import PROGRAMS, Program, Row
+from tests.clients.programs import PROGRAMS, Program
 from tests.conformance import setup
-from tests.conformance.records import Exchange
+
+pytestmark = [pytest.mark.skipif(bool(environment.why_not()), reason=environment.why_not()), pytest.mark.timeout(300)]
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """A program that has run: its rows, and what was heard at the server's door."""
-
-    program: Program
-    rows: list[Row]
-    heard: list[Exchange]
-
-
-@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
-def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
-    if environment.why_not():
-        pytest.skip(environment.why_not())
-    program: Program = request.param
-    folder: Path = tmp_path_factory.mktemp(program.name)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_asks_and_gets_and_tells_what_it_did_with_the_real_server(program: Program, tmp_path: Path) -> None:
+    recorded = program.recording.exchanges
     with zone.opened(zone.of(program.recording)) as (url, _, ear):
-        rows = program.played(url, setup.keys()[programs.CALLER], folder)
-    return Played(program, rows, ear.heard)
-
-
-def test_results_are_those_of_the_real_server(played: Played) -> None:
-    assert played.rows == played.program.expected
-
-
-def test_requests_are_the_recorded_ones_and_get_the_recorded_answers(played: Played) -> None:
-    recorded = played.program.recording.exchanges
-    differing = [pair for pair in exchanges.compared(recorded, played.heard) if pair.found]
+        rows = program.played(url, setup.keys()[programs.CALLER], tmp_path)
+    differing = [pair for pair in exchanges.compared(recorded, ear.heard) if pair.found]
+    assert rows == program.expected
     assert not differing, "\n".join(f"{p.index} {p.command}: {'; '.join(map(str, p.found))}" for p in differing)
-    assert len(exchanges.lasting(played.heard)) == len(exchanges.lasting(recorded))
+    assert len(exchanges.lasting(ear.heard)) == len(exchanges.lasting(recorded))

@@ -1,4 +1,4 @@
-"""Prints how faithful the simulated cloud is: recordings and walks file by file, rules and corrections with their tests.
+"""Prints how faithful the simulated cloud is: recordings, walks and foreign clients, rules and corrections with their tests.
 
     python -m tests.conformance.fidelity [--no-rules]
 
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from tests.clients import counting as clients
 from tests.conformance import records, replay, rules
 from tests.conformance.known import Result
 from tests.conformance.replay import Line
@@ -74,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints both tables and returns the exit code."""
     names = records.scenarios() + records.walks()
     with ProcessPoolExecutor() as pool:
-        counts = list(pool.map(counted, names))
+        foreign = pool.submit(clients.rows)
+        counts = [*pool.map(counted, names), *(Count(*row) for row in foreign.result())]
     whole = total(counts)
     print(*table([*counts, whole]), sep="\n")  # noqa: T201  a command for people
     if "--no-rules" in (sys.argv[1:] if argv is None else argv):
