@@ -267,7 +267,6 @@ class Rule(Entity):
     vm_ip: str | None = None
     related: str | None = None
 
-    @property
     def told(self) -> str:
         """The rule as texts of the server name it."""
         kinds = {"forwarding": "PortForwarding", "static": "StaticNat"}

@@ -60,8 +60,8 @@ def forget_network(cloud: Cloud, network: Network) -> None:
 
 def forget_vm(cloud: Cloud, vm: Vm) -> None:
     """A VM goes: nothing leads to it any more."""
-    for rule in cloud.rules.values():
-        rule.removed = rule.removed or rule.vm == vm.id
+    for rule in [rule for rule in cloud.rules.values() if rule.vm == vm.id]:
+        withdraw(cloud, rule)
     for row in cloud.addresses.values():
         if row.vm == vm.id:
             _disconnected(cloud, row)
@@ -85,10 +85,17 @@ def _released(cloud: Cloud, row: PublicAddress) -> None:
 
 
 def _disconnected(cloud: Cloud, row: PublicAddress) -> None:
-    """Static NAT ends, and with it the rules that need it."""
+    """Static NAT ends, and with it the rules that lead through it; what else the firewall lets in stays."""
     row.vm, row.vm_ip = None, None
     for rule in rules_of(cloud, row):
-        rule.removed = True
+        if rule.purpose == "static":
+            withdraw(cloud, rule)
+
+
+def withdraw(cloud: Cloud, rule: Rule) -> None:
+    """A rule goes, and with it those that were made for it."""
+    for other in cloud.rules.values():
+        other.removed = other.removed or rule.id in (other.id, other.related)
 
 
 # --- acquire, release -------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def _check_conflicts(cloud: Cloud, made: Rule) -> None:
             )
         if _overlap(made, rule):
             (first, last), (low, high) = made.ports or (0, 0), rule.ports or (0, 0)
-            said = f"The range specified, {first}-{last}, conflicts with rule {rule.told} which has {low}-{high}"
+            said = f"The range specified, {first}-{last}, conflicts with rule {rule.told()} which has {low}-{high}"
             raise Refused(CONFLICT, said, FORMAT)
 
 
@@ -330,9 +330,7 @@ def _removing(name: str, purpose: str, java: str) -> None:
                 raise Refused(431, f"Unable to find rule by id {rule.id} with purpose {purpose}")
 
         def finish() -> Row:
-            for other in cloud.rules.values():
-                if rule.id in (other.id, other.related):
-                    other.removed = True
+            addresses.withdraw(cloud, rule)
             return {"success": True}
 
         return cloud.submit(call, finish, check=check)

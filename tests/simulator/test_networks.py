@@ -245,6 +245,16 @@ def test_rules_of_static_nat_need_static_nat(world: World) -> None:
     assert rules(world, "IpForwarding") == []
 
 
+def test_disabled_static_nat_takes_its_own_rules_along_and_leaves_the_firewalls(world: World) -> None:
+    address, vm = acquired(world), world.deploy()
+    world.now("enableStaticNat", ipaddressid=address, virtualmachineid=vm)
+    world.done("createIpForwardingRule", ipaddressid=address, protocol="tcp", startport=80)
+    world.done("createFirewallRule", ipaddressid=address, protocol="tcp", startport=443)
+    world.done("disableStaticNat", ipaddressid=address)
+    assert rules(world, "IpForwarding") == []
+    assert [rule["startport"] for rule in rules(world, "Firewall")] == [443]
+
+
 def test_a_rule_is_not_deleted_as_one_of_another_kind(world: World) -> None:
     made = world.done("createEgressFirewallRule", networkid=NET, protocol="all")["firewallrule"]
     assert world.does("deletePortForwardingRule", id=made["id"]).code == 431
@@ -258,6 +268,7 @@ def test_an_expunged_vm_takes_its_rules_and_static_nat_along(world: World) -> No
     world.now("enableStaticNat", ipaddressid=leading, virtualmachineid=vm)
     world.done("destroyVirtualMachine", "admin", id=vm, expunge=True)
     assert (rules(world, "PortForwarding"), addresses(world, isstaticnat=True)) == ([], [])
+    assert rules(world, "Firewall") == []
 
 
 # --- further addresses of a card --------------------------------------------------------------------------------------
