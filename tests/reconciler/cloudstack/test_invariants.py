@@ -158,7 +158,7 @@ FORBIDDEN: list[Case] = [
     ("nothing is attached at an appliance's device 0", "INV-04", {}, EMPTY, lambda w: w.attach(R1, APPLIANCE, 0, JOB)),
     ("nothing is attached at the CD-ROM's device", "INV-04", {}, EMPTY, lambda w: w.attach(R1, APPLIANCE, 3, JOB)),
     ("nothing is attached at a device that there is not", "INV-04", {}, EMPTY,
-     lambda w: w.attach(R1, APPLIANCE, 34, JOB)),
+     lambda w: w.attach(R1, APPLIANCE, -1, JOB)),
     ("an appliance's root is not detached even if recorded as a replica", "INV-04",
      {"replicas": frozenset({APPLIANCE_ROOT})}, AT_HOME, lambda w: w.detach(APPLIANCE_ROOT, JOB)),
     ("an appliance's root is not detached even if recorded as blank", "INV-04", {"default_root_id": APPLIANCE_ROOT},
