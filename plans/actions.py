@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
 
+from plans.observed import MARK as MARK
 from plans.observed import Place, World
 from specs.model import Strategy
 
@@ -310,6 +311,17 @@ class DeleteSnapshot(_OnReplica):
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteLeftover(_OnReplica):
+    """Delete a snapshot that a try before the last one left of a replica; `snapshot_id` is the one that a look found."""
+
+    word = "delete-leftover"
+    snapshot_id: str
+
+    def achieved(self, world: World) -> bool:
+        return self.snapshot_id not in world.snapshots
+
+
+@dataclass(frozen=True, slots=True)
 class Release(Action):
     """Let replication have the VM again."""
 
@@ -323,7 +335,6 @@ class Release(Action):
         return "context"
 
 
-MARK = "failover-run"
 GONE = ("Destroyed", "Expunging")
 
 ORDER: tuple[type[Action], ...] = (
@@ -348,10 +359,18 @@ ORDER: tuple[type[Action], ...] = (
     DestroyGuest,
     DeleteClone,
     DeleteSnapshot,
+    DeleteLeftover,
     Release,
 )
 
-TOGETHER: tuple[type[Action], ...] = (SnapshotReplica, RevertReplica, CloneReplica, DeleteClone, DeleteSnapshot)
+TOGETHER: tuple[type[Action], ...] = (
+    SnapshotReplica,
+    RevertReplica,
+    CloneReplica,
+    DeleteClone,
+    DeleteSnapshot,
+    DeleteLeftover,
+)
 """Kinds whose steps run side by side when they follow each other: the cloud does not queue them behind one VM."""
 
 BY_WORD: Mapping[str, type[Action]] = {kind.word: kind for kind in ORDER}

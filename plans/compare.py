@@ -208,6 +208,7 @@ def _towards_protected(world: World) -> Iterator[Change]:
     yield _left_root_deleted(world)
     for placement in world.run.placements:
         yield _point_deleted(placement, world)
+        yield _leftovers_deleted(placement, world)
     held = world.run.reserved
     release = ((actions.Release(), "replication may go on"),)
     yield Change("context", "reserved" if held else "free", "free", release if held else ())
@@ -216,12 +217,15 @@ def _towards_protected(world: World) -> Iterator[Change]:
 def _replica_returned(placement: Placement, world: World) -> Change:
     volume_id, disk = placement.volume_id, placement.disk_key
     place = world.place(volume_id)
+    revertible = world.written(volume_id) and world.snapshot_of(world.run.point(volume_id) if world.run else None)
     needs: list[tuple[actions.Action, str]] = []
     if place is Place.GUEST:
         needs.append((actions.DetachReplica(volume_id, disk, Place.GUEST), "it goes home"))
-    if world.written(volume_id) and world.snapshot_of(world.run.point(volume_id) if world.run else None):
+    if place is Place.APPLIANCE and revertible:
+        needs.append((actions.DetachReplica(volume_id, disk, Place.APPLIANCE), "it went home without being reverted"))
+    if revertible:
         needs.append((actions.RevertReplica(volume_id, disk), "the guest wrote to it"))
-    if place in (Place.GUEST, Place.NOWHERE):
+    if place in (Place.GUEST, Place.NOWHERE) or (place is Place.APPLIANCE and revertible):
         device = placing.home_device(world, placement)
         reason = "back where it was" if device == placement.appliance_device else "its recorded device is taken"
         needs.append((actions.AttachReplica(volume_id, disk, Place.APPLIANCE, device), reason))
@@ -266,3 +270,11 @@ def _point_deleted(placement: Placement, world: World) -> Change:
     delete = actions.DeleteSnapshot(placement.volume_id, placement.disk_key)
     needs = () if delete.achieved(world) else ((delete, "its replica is home and clean"),)
     return Change(placement.disk_key, "has a rollback point", "has none", needs)
+
+
+def _leftovers_deleted(placement: Placement, world: World) -> Change:
+    point = world.run.point(placement.volume_id) if world.run is not None else None
+    found = world.leftovers_of(point) if point is not None else ()
+    volume_id, disk = placement.volume_id, placement.disk_key
+    needs = tuple((actions.DeleteLeftover(volume_id, disk, s.id), "a try before the last one left it") for s in found)
+    return Change(disk, "has leftovers" if found else "has none", "has none", needs)

@@ -51,6 +51,8 @@ def _(action: actions.Reserve, world: World) -> str | None:
 def _(action: actions.CreateGuest, world: World) -> str | None:
     if world.guest is not None:
         return f"a guest exists already: {world.guest.name}"
+    if world.run is not None and world.run.guest_id is not None:
+        return f"the guest that was made for this run, VM {world.run.guest_id}, is gone: somebody else removed it"
     if action.name in world.names_taken:
         return f"the name {action.name} is taken by another machine"
     unfit = sorted(set(action.networks) - world.test_networks)
@@ -83,7 +85,7 @@ def _(action: actions.DeleteDefaultRoot, world: World) -> str | None:
 @blocker.register
 def _(action: actions.DetachReplica, world: World) -> str | None:
     if action.source is Place.GUEST:
-        return _guest_not_ready_for_disks(world)
+        return _in_the_bin(action.volume_id, world) if world.guest is None else _guest_not_ready_for_disks(world)
     volume = world.volumes.get(action.volume_id)
     if volume is not None and volume.device_id == 0:
         return "device 0 of the appliance is its own root"
@@ -210,8 +212,9 @@ def _(action: actions.DestroyGuest, world: World) -> str | None:
     return None if world.guest.state != "Running" else "it is running"
 
 
-@blocker.register
-def _(action: actions.DeleteSnapshot, world: World) -> str | None:
+@blocker.register(actions.DeleteSnapshot)
+@blocker.register(actions.DeleteLeftover)
+def _(action: actions.DeleteSnapshot | actions.DeleteLeftover, world: World) -> str | None:
     if world.written(action.volume_id):
         return "its replica has not been reverted"
     home = world.place(action.volume_id) is Place.APPLIANCE
@@ -220,7 +223,8 @@ def _(action: actions.DeleteSnapshot, world: World) -> str | None:
 
 @blocker.register
 def _(action: actions.Release, world: World) -> str | None:
-    away = [d.key for d in world.source.disks if d.volume_id and world.place(d.volume_id) is not Place.APPLIANCE]
+    taken = world.run.placements if world.run is not None else ()
+    away = [p.disk_key for p in taken if world.place(p.volume_id) is not Place.APPLIANCE]
     return f"{', '.join(away)} not back on the appliance" if away else None
 
 
@@ -261,6 +265,14 @@ def _no_guest(world: World) -> str | None:
 
 def _unreserved(world: World) -> str | None:
     return None if world.run is not None and world.run.reserved else "the VM is not reserved"
+
+
+def _in_the_bin(volume_id: str, world: World) -> str | None:
+    """A machine in the bin gives back its data disks, but its system disk only once it is recovered."""
+    volume = world.volumes.get(volume_id)
+    if volume is None or volume.device_id != 0:
+        return None
+    return f"the guest is in the cloud's bin, which deletes it with this disk: recover VM {volume.vm_id} first"
 
 
 def _guest_not_ready_for_start(world: World) -> str | None:
@@ -390,7 +402,8 @@ def _(action: actions.RevertReplica, world: World) -> World:
 
 @after.register
 def _(action: actions.SnapshotReplica, world: World) -> World:
-    made = VolumeSnapshot(f"(known after snapshot-replica {action.disk})", action.name, action.volume_id, "BackedUp")
+    ident, tags = f"(known after snapshot-replica {action.disk})", {actions.MARK: _run(world).id}
+    made = VolumeSnapshot(ident, action.name, action.volume_id, "BackedUp", tags)
     others = tuple(p for p in _run(world).points if p.volume_id != action.volume_id)
     run = replace(_run(world), points=(*others, Point(action.volume_id, action.name, made.id)))
     return replace(world, snapshots={**world.snapshots, made.id: made}, run=run)
@@ -476,6 +489,11 @@ def _(action: actions.DeleteSnapshot, world: World) -> World:
     gone = world.snapshot_of(_point(action.volume_id, world))
     snapshots = {k: v for k, v in world.snapshots.items() if gone is None or k != gone.id}
     return replace(world, snapshots=snapshots)
+
+
+@after.register
+def _(action: actions.DeleteLeftover, world: World) -> World:
+    return replace(world, snapshots={k: v for k, v in world.snapshots.items() if k != action.snapshot_id})
 
 
 @after.register

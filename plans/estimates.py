@@ -33,6 +33,7 @@ _FIXED: Mapping[type[actions.Action], int] = {
     actions.DeleteClone: 3,
     actions.DestroyGuest: 12,
     actions.DeleteSnapshot: 10,
+    actions.DeleteLeftover: 10,
     actions.Release: 1,
 }
 _COPIES = (actions.SnapshotReplica, actions.RevertReplica, actions.CloneReplica)

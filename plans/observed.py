@@ -16,6 +16,8 @@ from specs.model import Strategy
 
 REMOVED = frozenset({"Destroy", "Destroyed", "Expunging", "Expunged"})
 """States of a volume that was deleted and is still listed."""
+MARK = "failover-run"
+"""The key of the tag that names the run to which an object in the cloud belongs."""
 
 
 class Place(StrEnum):
@@ -321,7 +323,7 @@ class World:
             return Place.NOWHERE
         if self.appliance is not None and volume.vm_id == self.appliance.id:
             return Place.APPLIANCE
-        if self.guest is not None and volume.vm_id == self.guest.id:
+        if volume.vm_id == (self.guest.id if self.guest is not None else self._guest_id):
             return Place.GUEST
         return Place.ELSEWHERE
 
@@ -332,13 +334,36 @@ class World:
 
     @property
     def replicas(self) -> frozenset[str]:
-        """The volume ids of this VM's replicated disks."""
-        return frozenset(d.volume_id for d in self.source.disks if d.volume_id)
+        """The volume ids of this VM's replicated disks: those of the database, and those that the run took with it."""
+        taken = (p.volume_id for p in self.run.placements) if self.run is not None else ()
+        return frozenset((*(d.volume_id for d in self.source.disks if d.volume_id), *taken))
+
+    @property
+    def _guest_id(self) -> str | None:
+        return self.run.guest_id if self.run is not None else None
+
+    @property
+    def guest_vanished(self) -> bool:
+        """Whether the guest is gone or in the cloud's bin though replicas that it may have had are not home yet.
+
+        This system removes a guest only when they are: somebody else did, and may have started it before.
+        """
+        if self.run is None or self.guest is not None or self.run.guest_id is None:
+            return False
+        away = any(self.place(p.volume_id) is not Place.APPLIANCE for p in self.run.placements)
+        return away and all(self.run.point(p.volume_id) is not None for p in self.run.placements)
+
+    @property
+    def guest_ran(self) -> bool:
+        """Whether the guest was ever started with a disk that it got from the run."""
+        if self.guest is None or not self.guest.started or self.run is None:
+            return False
+        return any(v.id != self.run.default_root_id for v in self.on(self.guest.id))
 
     def written(self, volume_id: str) -> bool:
         """Whether the guest of this run may have written to the replica since it was last clean."""
         run = self.run
-        if run is None or not run.start_sent or run.strategy is Strategy.CLONE:
+        if run is None or not run.start_sent or run.strategy is Strategy.CLONE or run.placement(volume_id) is None:
             return False
         point = run.guest_point if run.strategy is Strategy.VM_SNAPSHOT else run.point(volume_id)
         return point is None or not point.reverted
@@ -368,10 +393,24 @@ class World:
         return self.volumes.get(self.run.default_root_id)
 
     def snapshot_of(self, point: Point | None) -> VolumeSnapshot | None:
-        """The snapshot behind a rollback point: by recorded id, else by its name on that volume."""
-        if point is None:
+        """The snapshot behind a rollback point: by recorded id, else by its name on that volume and the mark of the run.
+
+        A snapshot of that name without the mark is another run's: to revert to it would be to lose what came after.
+        """
+        if point is None or self.run is None:
             return None
         if point.snapshot_id is not None:
             return self.snapshots.get(point.snapshot_id)
+        ours = (s for s in self.snapshots.values() if s.tags.get(MARK) == self.run.id)
+        return next((s for s in ours if s.volume_id == point.volume_id and s.name == point.name), None)
+
+    def leftovers_of(self, point: Point) -> tuple[VolumeSnapshot, ...]:
+        """Snapshots of this run and that replica beside its rollback point: what tries before the last one left."""
+        kept = self.snapshot_of(point)
         named = (s for s in self.snapshots.values() if s.volume_id == point.volume_id and s.name == point.name)
-        return next(named, None)
+        return tuple(sorted((s for s in named if s is not kept and self._is_left(s)), key=lambda s: s.id))
+
+    def _is_left(self, snapshot: VolumeSnapshot) -> bool:
+        """Whether it bears our mark, or failed before it could: then there is nothing in it."""
+        mark = snapshot.tags.get(MARK)
+        return self.run is not None and (mark == self.run.id or (mark is None and snapshot.state == "Error"))

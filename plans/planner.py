@@ -19,18 +19,22 @@ from specs.model import Spec, Strategy
 def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True) -> Plan | Refusal:
     """The ordered steps from this world to the goal, or every reason against it.
 
-    The way back belongs to every plan that is shown or approved; a later pass, which only looks for what is next, can do
-    without.
+    On the way home what stands in the way of one step does not hold up those that need it not: the plan goes as far as it
+    can, and says what it leaves. The way back belongs to every plan that is shown or approved; a later pass, which only
+    looks for what is next, can do without.
     """
     against = guards.reasons(spec, world) if _needs_guards(goal, world) else ()
     if against:
         return Refusal(spec, world.source.name, goal, against)
     choice = strategies.choose(spec, world)
-    there, after, fault = _steps(spec, goal, world, choice.strategy)
-    if fault is not None:
-        return Refusal(spec, world.source.name, goal, (fault,))
-    testing = with_way_back and goal is GoalKind.TESTING
-    back = _steps(spec, GoalKind.PROTECTED, after, choice.strategy)[0] if testing else ()
+    there, after, faults = _steps(spec, goal, world, choice.strategy)
+    if faults and (goal is not GoalKind.PROTECTED or not there):
+        return Refusal(spec, world.source.name, goal, faults)
+    back: tuple[Step, ...] = ()
+    if with_way_back and goal is GoalKind.TESTING:
+        back, _, no_way_back = _steps(spec, GoalKind.PROTECTED, after, choice.strategy)
+        if no_way_back:
+            return Refusal(spec, world.source.name, goal, no_way_back)
     return Plan(
         spec=spec,
         vm=world.source.name,
@@ -43,7 +47,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         steps=there,
         way_back=back,
         extra_gib=strategies.extra_gib(choice.strategy, world),
-        warnings=(*world.source.findings, *_not_acted_on(spec)),
+        warnings=(*world.source.findings, *_not_acted_on(spec), *(f"not possible yet: {f.text}" for f in faults)),
     )
 
 
@@ -81,27 +85,33 @@ def _needs_guards(goal: GoalKind, world: World) -> bool:
 
 def _steps(
     spec: Spec, goal: GoalKind, world: World, strategy: Strategy
-) -> tuple[tuple[Step, ...], World, guards.Reason | None]:
+) -> tuple[tuple[Step, ...], World, tuple[guards.Reason, ...]]:
+    """The steps, the world after them, and why others are not among them; only on the way home there are any after such."""
     steps: list[Step] = []
+    faults: list[guards.Reason] = []
     for action, because in _ordered(spec, goal, world, strategy):
         stands_in_the_way = effects.blocker(action, world)
         if stands_in_the_way is not None:
             text = f"{action.word} {label(action, world)}: {stands_in_the_way}"
             fix = f"see `failover why {world.source.name}`; mend this and plan again"
-            return tuple(steps), world, guards.Reason("STEP_NOT_POSSIBLE", text, fix)
+            faults.append(guards.Reason("STEP_NOT_POSSIBLE", text, fix))
+            if goal is GoalKind.PROTECTED:
+                continue
+            break
         takes = estimates.expected(action, world)
         steps.append(Step(len(steps) + 1, action, label(action, world), because, takes))
         world = effects.after(action, world)
     left = compare.changes(spec, goal, world, strategy)
-    if left:
+    if left and not faults:
         text = f"the plan would leave {left[0].subject} {left[0].now} instead of {left[0].wanted}"
-        return tuple(steps), world, guards.Reason("PLAN_INCOMPLETE", text, "report this plan: it is a defect")
-    return tuple(steps), world, None
+        faults.append(guards.Reason("PLAN_INCOMPLETE", text, "report this plan: it is a defect"))
+    return tuple(steps), world, tuple(faults)
 
 
 def _ordered(spec: Spec, goal: GoalKind, world: World, strategy: Strategy) -> list[tuple[actions.Action, str]]:
     needed = [need for change in compare.changes(spec, goal, world, strategy) for need in change.needs]
-    positions = {d.volume_id: n for n, d in enumerate(placing.in_order(world.source.disks, _boot(spec, world)))}
+    taken = [p.volume_id for p in world.run.placements] if world.run is not None else []
+    positions = {v: n for n, v in enumerate(taken or _volumes(spec, world))}
 
     def key(need: tuple[actions.Action, str]) -> tuple[int, int]:
         return actions.ORDER.index(type(need[0])), positions.get(need[0].subject, 0)
@@ -109,9 +119,8 @@ def _ordered(spec: Spec, goal: GoalKind, world: World, strategy: Strategy) -> li
     return sorted(needed, key=key)
 
 
-def _boot(spec: Spec, world: World) -> str | None:
-    first = next((p.disk_key for p in world.run.placements if p.guest_device == 0), None) if world.run else None
-    return first or spec.boot_disk
+def _volumes(spec: Spec, world: World) -> list[str | None]:
+    return [d.volume_id for d in placing.in_order(world.source.disks, spec.boot_disk)]
 
 
 def label(action: actions.Action, world: World) -> str:

@@ -128,6 +128,9 @@ WORDS: Mapping[type[actions.Action], Wording] = {
     actions.DeleteSnapshot: Wording(
         "-", "delete snapshot", "its revert is confirmed, its replica home", "gone", "none: no longer needed", Risk.LOW
     ),
+    actions.DeleteLeftover: Wording(
+        "-", "delete leftover", "made by this run, its replica home and clean", "gone", "none: no longer needed", Risk.LOW
+    ),
     actions.Release: Wording("~", "release", "every replica home and clean", "replication may go on", "reserve", Risk.NONE),
 }
 

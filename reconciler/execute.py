@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from plans import actions, effects, estimates
-from plans.observed import Place, Volume, World
+from plans.observed import Place, Volume, VolumeSnapshot, World
 from reconciler import crashpoints, phases
 from reconciler.clock import Clock
 from reconciler.cloudstack import errors
@@ -65,13 +65,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a step: why, the cloud's code if it gave one, when to look again, and facts learned for the journal."""
+    """What came of a step: why, the cloud's code if it gave one, when to look again, and facts learned for the journal.
+
+    `arrived` is False while nobody knows whether the cloud ever took the call: then the step stays as it was.
+    """
 
     kind: Kind
     why: str = ""
     code: int | None = None
     until: datetime | None = None
     learned: Mapping[str, Any] = field(default_factory=dict)
+    arrived: bool = True
 
 
 def job_id(run_id: str, seq: int, attempt: int) -> str:
@@ -95,6 +99,12 @@ class Executor:
         blocked = {row.seq: effects.blocker(row.action, turn.world) for row in rows}
         refused = tuple(Outcome(Kind.REFUSED, f"{row.word}: {blocked[row.seq]}") for row in rows if blocked[row.seq])
         return tuple(row for row in rows if not blocked[row.seq]), refused
+
+    def skip(self, connection: Connection, turn: Turn, rows: Sequence[StepRow]) -> None:
+        """Steps that a look shows to be done already, by an earlier try or by somebody else, need not be done."""
+        now = self.clock.now()
+        journal.move(connection, [journal.moved(row, StepState.DONE, None, "", now) for row in rows])
+        journal.tell(connection, now, [(turn.run, row.seq, Kind.DONE, f"{row.word}: it is so already") for row in rows])
 
     def intend(self, connection: Connection, batches: Sequence[Batch]) -> list[Batch]:
         """Write the intents, and show the phases they belong to, before anything is sent."""
@@ -127,6 +137,8 @@ class Executor:
         return replace(batch, outcomes=tuple(self._send(batch.turn, row, fresh) for row in batch.rows))
 
     def _send(self, turn: Turn, row: StepRow, fresh: Fresh | None) -> Outcome:
+        if self.clock.now() >= turn.lease.expires_at:
+            return Outcome(Kind.RETRY, "the lease lapsed before it was sent", until=self._again(row))
         try:
             writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, fresh))
             outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
@@ -162,7 +174,7 @@ class Executor:
         try:
             result = board.settle(own_id)
         except errors.CloudError as unseen:
-            return Outcome(Kind.WAIT, str(unseen), until=now + self.limits.poll)
+            return Outcome(Kind.WAIT, str(unseen), until=now + self.limits.poll, arrived=False)
         return self._ended(row, world, result, now)
 
     def _without_job(self, row: StepRow, world: World) -> Outcome:
@@ -187,7 +199,7 @@ class Executor:
             case JobVanished():
                 return self._vanished(row, now)
             case JobUnknown():
-                return self._unseen(row, now, f"cloud job {row.custom_job_id} ended without a verdict: {result.why}")
+                return self._without_verdict(row, result, now)
 
     def _succeeded(self, row: StepRow, world: World, result: JobSucceeded, now: datetime) -> Outcome:
         """Believed when the look agrees; an id just learned is looked up in the next round."""
@@ -210,15 +222,29 @@ class Executor:
         """The cloud knows no such job: it never arrived, once a grace period is over in which it could be under way."""
         grace = self.limits.grace
         if row.started_at is not None and now < row.started_at + grace:
-            return Outcome(Kind.WAIT, "not known to the cloud yet", until=row.started_at + grace)
+            return Outcome(Kind.WAIT, "not known to the cloud yet", until=row.started_at + grace, arrived=False)
         if row.state is StepState.WAITING:
             return self._unseen(row, now, "the cloud has forgotten its job, and a look does not show its effect")
         return Outcome(Kind.RETRY, "it never arrived", until=now)
 
-    def _unseen(self, row: StepRow, now: datetime, why: str) -> Outcome:
-        if row.deadline is not None and now >= row.deadline:
-            return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))
-        return Outcome(Kind.WAIT, why, until=now + self.limits.poll)
+    def _without_verdict(self, row: StepRow, result: JobUnknown, now: datetime) -> Outcome:
+        """The job ended, nobody knows how, and a look does not show its effect.
+
+        One that a restart of the server closed is sent again. While the cloud may still work on it a detach is not: one that
+        comes late takes the disk off wherever it hangs by then.
+        """
+        why = f"cloud job {row.custom_job_id}: {result.why}"
+        if result.closed:
+            return Outcome(Kind.RETRY, why, until=self._again(row))
+        return self._unseen(row, now, why, again=not isinstance(row.action, actions.DetachReplica))
+
+    def _unseen(self, row: StepRow, now: datetime, why: str, *, again: bool = True) -> Outcome:
+        """Looked for until the deadline; then it is sent again where that can do no harm, else it is for a person."""
+        if row.deadline is None or now < row.deadline:
+            return Outcome(Kind.WAIT, why, until=now + self.limits.poll)
+        if again:
+            return Outcome(Kind.RETRY, why, until=self._again(row))
+        return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))
 
     # --- the one place ------------------------------------------------------------------------------------------------
 
@@ -232,7 +258,7 @@ class Executor:
             for row, outcome in zip(batch.rows, outcomes, strict=True):
                 journal.learn(connection, batch.turn.run, outcome.learned, now)
                 state = _NEXT_STATE[outcome.kind]
-                if state is row.state:
+                if state is row.state or not outcome.arrived:
                     continue
                 moves.append(journal.moved(row, state, outcome.code, outcome.why, now))
                 if outcome.kind is not Kind.WAIT:
@@ -311,7 +337,8 @@ def _from_answer(answer: CallOutcome, learned: Mapping[str, Any], ours: bool, ag
         case Refused():
             return Outcome(Kind.FAILED, f"{answer.code}: {answer.text}", answer.code)
         case Unknown():
-            return Outcome(Kind.WAIT, f"no answer: {answer.why}; looking for what became of it", until=again)
+            why = f"no answer: {answer.why}; looking for what became of it"
+            return Outcome(Kind.WAIT, why, until=again, arrived=False)
     raise TypeError(type(answer).__name__)
 
 
@@ -373,6 +400,19 @@ def learned_after(action: actions.Action, world: World, now: datetime) -> dict[s
     return {}
 
 
+def noticed(world: World, now: datetime) -> dict[str, Any]:
+    """Facts that a look shows and no step taught: the guest was started, or is gone and may have been, or runs already."""
+    run = world.run
+    if run is None:
+        return {}
+    learned: dict[str, Any] = {}
+    if not run.start_sent and (world.guest_ran or world.guest_vanished):
+        learned["start_sent"] = True
+    if run.running_since is None and world.guest_ran and world.guest is not None and world.guest.state == "Running":
+        learned["running_since"] = now
+    return learned
+
+
 def permit(run: Run, world: World, fleet: Fleet) -> Permit:
     """What this run may touch, for the client's lowest layer to check once more."""
     facts = world.run
@@ -409,9 +449,9 @@ def _seen(world: World, fresh: Fresh | None) -> Seen:
     return Seen(machines, world.volumes, world.snapshots, world.vm_snapshots, fresh)
 
 
-def _own_snapshots(world: World) -> list[Any]:
+def _own_snapshots(world: World) -> list[VolumeSnapshot]:
     points = world.run.points if world.run else ()
-    return [s for s in (world.snapshot_of(p) for p in points) if s is not None]
+    return [s for p in points for s in (world.snapshot_of(p), *world.leftovers_of(p)) if s is not None]
 
 
 def _releasable(volume_id: str, world: World) -> bool:

@@ -437,21 +437,18 @@ class Engine:
     def _noticed(self, connection: Connection, turn: Turn, now: datetime) -> Turn:
         """The turn with what the look shows of its guest and no step of ours brought about.
 
-        A guest that somebody else started, or took away, before we did ends the test: its replicas count as written.
+        A test ends when somebody else removed its guest, or started it before we did: its replicas count as written.
         """
-        run, facts = turn.run, turn.world.run
-        learned = execute.noticed(turn.world, now)
-        if not learned or facts is None:
+        facts, learned = turn.world.run, execute.noticed(turn.world, now)
+        if learned and facts is not None:
+            journal.learn(connection, turn.run, learned, now)
+            world = replace(turn.world, run=replace(facts, **learned))
+            turn = replace(turn, run=replace(turn.run, **learned), world=world)
+        vanished = turn.world.guest_vanished
+        if turn.run.direction is Direction.BACK or not (vanished or "start_sent" in learned):
             return turn
-        journal.learn(connection, run, learned, now)
-        noticed = replace(turn, run=replace(run, **learned), world=replace(turn.world, run=replace(facts, **learned)))
-        if "start_sent" not in learned:
-            return noticed
-        why = "somebody else started the guest" if turn.world.guest is not None else "somebody else removed the guest"
-        journal.event(connection, now, run, None, "noticed", f"{why}; its replicas count as written")
-        if run.direction is Direction.BACK:
-            return noticed
-        return replace(noticed, run=journal.turn_back(connection, noticed.run, why, now, failed=True), rest=())
+        why = f"somebody else {'removed' if vanished else 'started'} the guest: its replicas count as written"
+        return replace(turn, run=journal.turn_back(connection, turn.run, why, now, failed=True), rest=())
 
     def _goal(self, run: Run, accepted: AcceptedSpec | None, now: datetime) -> Goal:
         if run.direction is Direction.BACK:

@@ -88,6 +88,7 @@ CHANGES: Mapping[type[actions.Action], frozenset[Kind]] = {
     actions.DestroyGuest: EVERYTHING,
     actions.SnapshotReplica: frozenset({Kind.SNAPSHOTS}),
     actions.DeleteSnapshot: frozenset({Kind.SNAPSHOTS}),
+    actions.DeleteLeftover: frozenset({Kind.SNAPSHOTS}),
     actions.SnapshotGuest: frozenset({Kind.VM_SNAPSHOTS, Kind.SNAPSHOTS}),
     actions.RevertGuest: frozenset({Kind.VM_SNAPSHOTS, Kind.MACHINES}),
     actions.DeleteGuestSnapshot: frozenset({Kind.VM_SNAPSHOTS, Kind.SNAPSHOTS}),

@@ -161,6 +161,11 @@ def _(action: actions.DestroyGuest, world: World, writer: Writer, job_id: str) -
 
 
 @perform.register
+def _(action: actions.DeleteLeftover, world: World, writer: Writer, job_id: str) -> Performed:
+    return Performed(writer.delete_snapshot(action.snapshot_id, job_id=job_id))
+
+
+@perform.register
 def _(action: actions.DeleteSnapshot, world: World, writer: Writer, job_id: str) -> Performed:
     return Performed(writer.delete_snapshot(_snapshot(action.volume_id, world), job_id=job_id))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -206,6 +206,30 @@ class Legacy:
             text = f"the context of {run.vm_name} is {odd[0]}, and was left so instead of {status}"
             journal.event(connection, now, run, None, "context", text)
         return not odd
+
+    def overwritten(self, connection: sa.Connection, vm_keys: Collection[str]) -> frozenset[str]:
+        """Those of these VMs, all reserved by a run, whose context says otherwise by now: somebody wrote into it."""
+        if not self.has_contexts or not vm_keys:
+            return frozenset()
+        context = self.tables[CONTEXTS].c
+        chosen = sa.func.lower(context.vmware_vm_id).in_(vm_keys) & (context.current_status != CONTEXT_RESERVED)
+        return frozenset(str(row["vmware_vm_id"]).lower() for row in self.fetch(connection, CONTEXTS, chosen)) & set(vm_keys)
+
+    def reserve_again(self, connection: sa.Connection, run: Run, now: datetime) -> None:
+        """Put the context of a VM that is reserved back where it was, if somebody overwrote it, and tell of it.
+
+        A context that says that replication works is left so: the replica is not there, and whoever wrote it has to know.
+        """
+        for row in self._contexts(connection, run.vm_key):
+            was = row["current_status"]
+            if was == CONTEXT_RESERVED:
+                continue
+            if self._move(connection, row, CONTEXT_RESERVED, now) is None:
+                text = f"somebody wrote {was} into the context of {run.vm_name}, which is reserved; it is {CONTEXT_RESERVED} again"
+                journal.event(connection, now, run, None, "context", text)
+            else:
+                text = f"somebody wrote {was} into the context of {run.vm_name}, which is reserved; left so, look into it"
+                journal.note(connection, now, run.vm_key, "context", text)
 
     def _move(self, connection: sa.Connection, row: Mapping[str, Any], status: str, now: datetime) -> str | None:
         """Compare and set; what the context is instead, if it is not as expected."""
