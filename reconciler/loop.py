@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ KNOWN_FOR = timedelta(minutes=1)
 SEEN_FOR = timedelta(seconds=15)
 STUCK_AGAIN = timedelta(minutes=5)
 OVERDUE_AGAIN = timedelta(minutes=10)
+EVER = datetime.min.replace(tzinfo=UTC)
 SHARE = 8
 """So many calls to the cloud one thread makes one after another: fewer are not worth a thread."""
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class Engine:
     _seen: Estate | None = None
     _read_at: dict[observe.Kind, datetime] = field(default_factory=dict)
     _kept: datetime | None = None
+    _tried: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -168,6 +170,7 @@ class Engine:
         due = self._due(now, only) if begin else self._due(now, only).settling(only)
         if not due.keys:
             return Round(next_at=due.expiry, resting=due.resting)
+        self._tried.update(dict.fromkeys(due.beginning.intersection(due.keys), now))
         self._board.refresh(job for _, _, job, _ in due.under_way)
         busy = self._busy(due.under_way, now)
         self._keep(busy, now)
@@ -304,7 +307,9 @@ class Engine:
             under_way = journal.jobs_under_way(connection) if runs else ()
         room = self.settings.engine.max_runs - sum(b.state is not RunState.HOLDING for b in runs.values())
         moving = [k for k, b in runs.items() if _moves(b, wanted.get(k), now)]
-        starting = [k for k in wanted if k not in runs]
+        self._tried = {k: at for k, at in self._tried.items() if k in wanted}
+        # who was tried and has to wait stands behind those whose turn never came, so that it takes nobody's place
+        starting = sorted((k for k in wanted if k not in runs), key=lambda k: self._tried.get(k, EVER))
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
         expiry = min((m for b in runs.values() if (m := _next_due(b)) is not None), default=None)
         watched = runs.keys() | wanted.keys() if only is None else only
@@ -369,10 +374,10 @@ class Engine:
         goal = goal_at(accepted.spec, accepted.accepted_at, now, None, self.settings.test.start_within)
         if goal.kind is not GoalKind.TESTING:
             return self._nothing_to_begin(connection, accepted, source, goal.reason)
-        waits = self._waits_for(connection, accepted.spec, look)
+        world = self.world(source, look, dossier)
+        waits = self._waits_for(connection, accepted.spec, look) or _waits_for_name(connection, world)
         if waits is not None:
             return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
-        world = _without(journal.guest_names(connection, source.key), self.world(source, look, dossier))
         found = planner.plan(accepted.spec, goal.kind, world)
         if isinstance(found, Refusal):
             why = "; ".join(r.text for r in found.reasons)
@@ -568,6 +573,14 @@ class _Ready:
 def _without(names: frozenset[str], world: World) -> World:
     """The world in which these host names are taken, too."""
     return replace(world, names_taken=world.names_taken | names)
+
+
+def _waits_for_name(connection: Connection, world: World) -> Outcome | None:
+    """A guest whose name the run of another VM has taken is made when that run is over."""
+    name = placing.guest_name(world)
+    if name not in journal.guest_names(connection, world.source.key):
+        return None
+    return Outcome(Kind.WAIT, f"the guest of another test is called {name}; it waits until that is over")
 
 
 def _held(lease: Lease | None) -> Lease:

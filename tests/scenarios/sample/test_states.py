@@ -284,19 +284,21 @@ def test_of_vms_whose_guests_would_have_one_name_the_second_is_refused(
         assert [reason.code for reason in found.reasons] == ["NAME_TAKEN"]
 
 
-def test_24_of_two_plans_for_one_guest_name_that_were_approved_apart_one_begins(tmp_path: Path) -> None:
+def test_24_of_two_plans_for_one_guest_name_that_were_approved_apart_one_waits_for_the_other(tmp_path: Path) -> None:
     with house.a_house(tmp_path, 240, 241) as drill:
         before = drill.proof()
         for plan in [drill.planned(house.spec(name)) for name in ("WEB.01", "web-01")]:
             assert isinstance(plan, Plan)
             drill.approve(plan)
-        drill.live("WEB.01", "web-01")
-        (run,) = drill.runs()
-        assert (run.vm_name, run.state) == ("WEB.01", "holding")
-        (told,) = drill.rows(f"select state, reason from fr_specs where vm_key = '{drill.keys['web-01']}'")
-        assert told["state"] == "failed"
-        assert "web-01-test" in told["reason"]
+        drill.live("WEB.01")
+        seen = next(p for p in drill.round().passes if p.vm == "web-01")
+        assert (seen.outcome.kind, seen.run) == ("wait", None)
+        assert "web-01-test" in seen.outcome.why
         drill.end("WEB.01")
+        assert drill.proof() == before
+        drill.live("web-01")
+        assert drill.guest("web-01")["name"] == "web-01-test"
+        drill.end("web-01")
         assert drill.proof() == before
 
 
