@@ -225,7 +225,7 @@ class Legacy:
             if was == CONTEXT_RESERVED:
                 continue
             if self._move(connection, row, CONTEXT_RESERVED, now) is None:
-                text = f"somebody wrote {was} into the context of {run.vm_name}, which is reserved; it is {CONTEXT_RESERVED} again"
+                text = f"somebody wrote {was} into the context of {run.vm_name}; reserved, it is {CONTEXT_RESERVED} again"
                 journal.event(connection, now, run, None, "context", text)
             else:
                 text = f"somebody wrote {was} into the context of {run.vm_name}, which is reserved; left so, look into it"
