@@ -126,8 +126,8 @@ def _edit(cloud: Cloud, clock: TurnedClock, kind: str, field: str, value: str) -
         table = {"host": "Host", "pool": "StoragePool"}[kind]
         _fields(cloud, table, {"uefi": "ueficapability"}.get(field, field), WORDS.get(value, value))
         if field == "uefi":
-            for row in cloud.plain[table].values():
-                row.fields["details"] = {**row.fields.get("details", {}), "host.uefi.enable": value}
+            for host in cloud.plain[table].values():
+                host.fields["details"] = {**host.fields.get("details", {}), "host.uefi.enable": value}
 
 
 def _fields(cloud: Cloud, kind: str, field: str, value: Any) -> None:
