@@ -63,6 +63,12 @@ check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies,
 fidelity: $(VENV)/dev clients  ## how true the simulated cloud is: recordings of a real server, foreign clients, rules and corrections with their tests
 	@$(BIN)/python -m tests.conformance.fidelity
 
+crash: $(VENV)/dev  ## kill the process at every named point, during recovery and at any instant (ARGS, see --help)
+	@$(BIN)/python -m tests.crashes $(ARGS)
+
+simulate: $(VENV)/dev  ## play the plots of seeds: make simulate SEEDS=0-999, or SEEDS=17 for one
+	@$(BIN)/python -m tests.simulation $(or $(SEEDS),0-299)
+
 bench: $(VENV)/dev  ## speed, as ratios against a bound or a peer in the same run
 	@$(BIN)/python -m benchmarks
 

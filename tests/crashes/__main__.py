@@ -1,0 +1,37 @@
+"""`make crash`: the whole campaign, then points hit / points named. Exit code 1 below 100 %, or when a test went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.crashes.campaign import campaign, whole
+
+
+def main() -> int:
+    """Run the campaign that the arguments ask for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crashes", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=80, help="tests with a death and one during its recovery")
+    parser.add_argument("--triples", type=int, default=80, help="tests with two deaths during recovery")
+    parser.add_argument("--randoms", type=int, default=300, help="deaths at random instants")
+    parser.add_argument("--seed", type=int, default=1, help="what is drawn is drawn from this number")
+    parser.add_argument("--at-once", type=int, default=2, help="homes side by side")
+    given = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        shares = whole(given.pairs, given.triples, given.randoms, given.seed)
+        tally = campaign(shares, Path(folder), _tell, given.at_once)
+    _tell(f"{tally.told()}\n{time.monotonic() - began:.0f} s")
+    return 0 if tally.share == 1.0 and not tally.wrong else 1
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Deaths by plan: every named point at every passing, deaths during recovery to the third depth, deaths at random instants.
+
+`python -m tests.crashes` (`make crash`) runs a whole campaign, tests run small parts of it. A `Sortie` says where the lives
+of one test end; `campaign` leads sorties in homes of their own, side by side, and a `Tally` knows which points were hit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from reconciler.crashpoints import Point
+from tests.crashes.homes import KILLED, Case, Home, Outcome, a_home
+
+ONCE = (Point.ACCEPTED, Point.RUN_OPENED, Point.BEFORE_FINISH, Point.AFTER_FINISH)
+AT_STEPS = tuple(point for point in Point if point not in ONCE)
+ON_VOLUMES = (Point.AFTER_INTENT, Point.AFTER_SEND, Point.AFTER_RECORD, Point.BEFORE_SETTLE)
+MOST_PASSINGS = 60
+THOROUGH = (
+    Case("volume-snapshot", 1),
+    Case("clone", 1),
+    Case("clone", 1, in_place=True),
+    Case("vm-snapshot", 1),
+)
+WIDE = (
+    Case("volume-snapshot", 2),
+    Case("vm-snapshot", 3),
+    Case("clone", 4, in_place=True),
+    Case("volume-snapshot", 4),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sortie:
+    """Where the lives of one test end: points on the way there, on the way back, or seconds."""
+
+    at: tuple[str, ...] = ()
+    back_at: tuple[str, ...] = ()
+    after: tuple[float, ...] = ()
+    back_after: tuple[float, ...] = ()
+    by: str = "daemon"
+    anew: bool = False
+
+    def __str__(self) -> str:
+        there = ", ".join((*self.at, *(f"{s:.6f} s" for s in self.after)))
+        back = ", ".join((*self.back_at, *(f"{s:.6f} s" for s in self.back_after)))
+        return f"dies {' and '.join(filter(None, (there and f'at {there}', back and f'on the way back at {back}')))}"
+
+    def led(self, home: Home) -> Outcome:
+        """What came of it in this home."""
+        instants = {"after": self.after, "back_after": self.back_after}
+        return home.there_and_back(self.at, self.back_at, **instants, anew=self.anew, by=self.by)
+
+
+@dataclass
+class Tally:
+    """What a campaign came to: which points were hit how often, how many lives ended early, what went wrong."""
+
+    hit: Counter[str] = field(default_factory=Counter)
+    sorties: int = 0
+    deaths: int = 0
+    random_deaths: int = 0
+    wrong: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, case: Case, sortie: Sortie, found: Outcome) -> None:
+        """One sortie is over."""
+        with self._lock:
+            self.sorties += 1
+            self.deaths += found.deaths
+            struck = (*zip(sortie.at, found.there, strict=False), *zip(sortie.back_at, found.back, strict=False))
+            self.hit.update(point.partition(":")[0] for point, code in struck if code == KILLED)
+            if sortie.after or sortie.back_after:
+                self.random_deaths += found.deaths
+            self.wrong += [f"{case}: {sortie}: {text}" for text in found.wrong]
+
+    @property
+    def share(self) -> float:
+        """Points hit of points named."""
+        return sum(point in self.hit for point in Point) / len(Point)
+
+    def told(self) -> str:
+        """The tally for people."""
+        rows = [f"  {point:<14} {self.hit[point]:>5} deaths" for point in Point]
+        head = f"{sum(point in self.hit for point in Point)} points hit / {len(Point)} points named: {self.share:.0%}"
+        tail = f"{self.sorties} tests, {self.deaths} deaths, {self.random_deaths} of them at random instants"
+        wrong = [f"  ! {text}" for text in self.wrong] or [
+            "  every test ended as if nobody had died: same calls, empty inventory diff"
+        ]
+        return "\n".join((head, *rows, tail, *wrong))
+
+
+# --- sorties ----------------------------------------------------------------------------------------------------------
+
+
+def every_passing(home: Home, point: Point, back: bool) -> Iterator[tuple[Sortie, Outcome]]:
+    """Die at the first passing of a point, then at the second, until a life gets through."""
+    for nth in range(1, MOST_PASSINGS):
+        where = (f"{point}:{nth}",)
+        sortie = Sortie(back_at=where) if back else Sortie(at=where, by=("daemon", "apply")[nth % 2])
+        found = sortie.led(home)
+        if not found.deaths and not found.wrong:
+            return
+        yield sortie, found
+
+
+def in_depth(home: Home, depth: int, luck: Random, number: int) -> Iterator[Sortie]:
+    """Deaths at steps that touch volumes, and again during recovery: so many sorties, drawn from all there are."""
+    usual = home.usual.words
+    split = usual.index("start-guest") + 1
+    for _ in range(number):
+        back = luck.random() < 0.5
+        words = usual[split:] if back else usual[:split]
+        touching = [n for n, word in enumerate(words, 1) if word.rpartition("-")[2] in ("replica", "clone", "root")]
+        first = f"{luck.choice(ON_VOLUMES)}:{luck.choice(touching)}"
+        rest = tuple(f"{luck.choice(AT_STEPS)}:{luck.choice((1, 1, 2, 3))}" for _ in range(depth - 1))
+        yield Sortie(back_at=(first, *rest)) if back else Sortie(at=(first, *rest))
+
+
+def at_random(luck: Random, number: int, longest: float) -> Iterator[Sortie]:
+    """Lives that end after a random number of microseconds, two on either way; every fifth is a program started anew."""
+    for n in range(number):
+        there, back = ((_microseconds(luck, longest), _microseconds(luck, longest)) for _ in range(2))
+        yield Sortie(after=there, back_after=back, anew=n % 5 == 4, by=luck.choice(("daemon", "apply")))
+
+
+def _microseconds(luck: Random, longest: float) -> float:
+    return luck.randrange(round(longest * 1e6)) / 1e6
+
+
+# --- a campaign -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a campaign that one home serves: all passings of these points, or these sorties."""
+
+    case: Case
+    points: tuple[tuple[Point, bool], ...] = ()
+    depths: tuple[tuple[int, int], ...] = ()
+    randoms: int = 0
+    seed: int = 0
+
+
+def whole(pairs: int, triples: int, randoms: int, seed: int) -> tuple[Share, ...]:
+    """The whole campaign: all points in all passings for one disk, samples in depth and at random for one to four."""
+    points = tuple((point, back) for back in (False, True) for point in Point)
+    shares = [Share(case, points=points[n::4]) for case in THOROUGH for n in range(4)]
+    cases = (*THOROUGH, *WIDE)
+    shares += [
+        Share(case, depths=((2, -(-pairs // len(cases))), (3, -(-triples // len(cases)))), seed=seed) for case in cases
+    ]
+    shares += [Share(case, randoms=-(-randoms // (3 * len(cases))), seed=seed) for case in cases]
+    return tuple(shares)
+
+
+def campaign(shares: Sequence[Share], folder: Path, tell: Callable[[str], None], at_once: int = 2) -> Tally:
+    """Lead all shares, so many homes at a time; what is wrong is told at once."""
+    tally = Tally()
+
+    def served(numbered: tuple[int, Share]) -> None:
+        number, share = numbered
+        with a_home(folder / f"home-{number}", share.case) as home:
+            for sortie, found in _sorties(home, share):
+                tally.count(share.case, sortie, found)
+                if found.wrong:
+                    tell(f"! {share.case}: {sortie}: {'; '.join(found.wrong)}\n{home.log()}")
+        tell(f"{number + 1} of {len(shares)}  {share.case}: {tally.sorties} tests, {tally.deaths} deaths so far")
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(served, enumerate(shares)))
+    return tally
+
+
+def _sorties(home: Home, share: Share) -> Iterator[tuple[Sortie, Outcome]]:
+    for point, back in share.points:
+        yield from every_passing(home, point, back)
+    luck = Random(f"{share.seed} {share.case}")
+    for depth, number in share.depths:
+        yield from _each(home, in_depth(home, depth, luck, number))
+    if share.randoms:
+        home.usual  # noqa: B018  a test in which nobody dies comes first: it is the measure
+        yield from _each(home, at_random(luck, share.randoms, 1.5))
+
+
+def _each(home: Home, sorties: Iterable[Sortie]) -> Iterator[tuple[Sortie, Outcome]]:
+    for sortie in sorties:
+        yield sortie, sortie.led(home)

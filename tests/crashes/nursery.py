@@ -1,0 +1,76 @@
+"""Lives by the hundred: a process that has everything imported, and forks a child for each life that it is asked for.
+
+Run as `python -m tests.crashes.nursery`; `houses` talks to it in JSON lines. A child is a real process with a process id of
+its own: it runs the command line as a person would, and may be killed by `FAILOVER_CRASH_AT` or, after so many seconds, from
+here. Starting the program anew for every life would be the same, and ten times slower; some lives are led so, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# What the commands import only when they run.
+import reconciler.cli
+import reconciler.cli.ending
+import reconciler.cli.progress
+import reconciler.daemon
+import reconciler.operations
+import reconciler.wiring
+
+GLANCE = 0.0005
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _live(wanted)
+        code = _waited(pid, wanted.get("kill_after"), wanted["timeout"])
+        sys.stdout.write(json.dumps({"code": code}) + "\n")
+        sys.stdout.flush()
+
+
+def _live(wanted: dict[str, Any]) -> None:
+    """The child: never comes back."""
+    out = os.open(wanted["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.environ.update(wanted["env"])
+    os.chdir(Path(wanted["folder"]))
+    code = 1
+    try:
+        reconciler.cli.main(wanted["arguments"])
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _waited(pid: int, kill_after: float | None, timeout: float) -> int:
+    """How the child ended, as `subprocess` tells it: an exit code, or minus a signal; what hangs is killed."""
+    began = time.monotonic()
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        lived = time.monotonic() - began
+        if lived > timeout or (kill_after is not None and lived >= kill_after):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return -signal.SIGKILL if lived <= timeout else -signal.SIGALRM
+        time.sleep(min(GLANCE, max(0.0, (kill_after or GLANCE) - lived)))
+
+
+if __name__ == "__main__":
+    main()

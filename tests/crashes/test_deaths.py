@@ -1,0 +1,65 @@
+"""Real processes are killed as `kill -9` kills: at every named point, during recovery, and at any instant.
+
+What is done here in small is done by `make crash` at every passing of every point, in depth and by the hundred.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from reconciler.crashpoints import Point
+from tests.crashes.campaign import Share, Sortie, Tally, at_random, campaign, whole
+from tests.crashes.homes import KILLED, Case, Outcome, a_home
+
+TEN = Sortie(
+    ("accepted:1", "run-opened:1", "before-intent:2", "after-intent:2", "after-send:2", "after-record:2"),
+    ("before-settle:1", "after-settle:1", "before-finish:1", "after-finish:1"),
+)
+CASES = (Case("volume-snapshot", 1), Case("clone", 2, in_place=True), Case("vm-snapshot", 3))
+DIED = Outcome("completed", (KILLED, 0), (0,), {}, ())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_lives_that_end_at_every_named_point_come_to_the_same_end(case: Case, tmp_path: Path) -> None:
+    tally = Tally()
+    with a_home(tmp_path / "home", case) as home:
+        assert not home.usual.wrong
+        found = TEN.led(home)
+        tally.count(case, TEN, found)
+        assert not found.wrong, home.log()
+    assert tally.share == 1.0, tally.told()
+
+
+def test_programs_that_are_killed_anew_and_at_any_instant_come_to_the_same_end(tmp_path: Path) -> None:
+    sorties = (Sortie(("after-send:6",), ("after-intent:3",), by="apply", anew=True), *at_random(Random(2), 2, 1.2))
+    with a_home(tmp_path / "home", Case("volume-snapshot", 2)) as home:
+        assert not home.usual.wrong
+        for sortie in sorties:
+            assert not (found := sortie.led(home)).wrong, (sortie, found, home.log())
+
+
+def test_a_campaign_counts_what_it_hits_and_tells_what_went_wrong(tmp_path: Path) -> None:
+    told: list[str] = []
+    share = Share(Case("volume-snapshot", 1), points=((Point.BEFORE_FINISH, True),))
+    tally = campaign((share,), tmp_path, told.append)
+    assert tally.hit == {"before-finish": 1}
+    assert (tally.deaths, tally.sorties, tally.wrong) == (1, 1, [])
+    assert tally.told().startswith(f"1 points hit / {len(Point)} points named: 10%")
+
+
+def test_what_differs_from_a_test_in_which_nobody_dies_is_told() -> None:
+    tally = Tally()
+    sortie = Sortie(("after-send:1",))
+    tally.count(CASES[0], sortie, Outcome(DIED.state, DIED.there, DIED.back, {}, (), ("1 volume is on nothing",)))
+    assert tally.wrong == ["volume-snapshot, 1 disk: dies at after-send:1: 1 volume is on nothing"]
+
+
+def test_the_whole_campaign_dies_at_every_point_in_either_direction_under_every_strategy() -> None:
+    shares = whole(pairs=8, triples=8, randoms=24, seed=1)
+    aimed = {(share.case.strategy, point, back) for share in shares for point, back in share.points}
+    strategies = ("clone", "vm-snapshot", "volume-snapshot")
+    assert aimed == {(s, point, back) for s in strategies for point in Point for back in (False, True)}
+    assert {share.case.disks for share in shares} == {1, 2, 3, 4}
