@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo clients test check bench fidelity lock clean
+.PHONY: help demo clients test check crash simulate bench fidelity lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
