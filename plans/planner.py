@@ -7,6 +7,7 @@ the end nothing is left to do. A plan that does not stand this is a defect of ou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from plans import actions, compare, effects, estimates, guards, placing, strategies
@@ -47,7 +48,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         steps=there,
         way_back=back,
         extra_gib=strategies.extra_gib(choice.strategy, world),
-        warnings=(*world.source.findings, *_not_acted_on(spec), *(f"not possible yet: {f.text}" for f in faults)),
+        warnings=(*world.source.findings, *_told(spec, world), *(f"not possible yet: {f.text}" for f in faults)),
     )
 
 
@@ -153,6 +154,22 @@ def _replica(disk: str, volume_id: str, world: World) -> str:
 def _device(action: actions.DetachReplica, world: World) -> str:
     volume = world.volumes.get(action.volume_id)
     return f", device {volume.device_id}" if volume is not None and volume.device_id is not None else ""
+
+
+def _told(spec: Spec, world: World) -> tuple[str, ...]:
+    """What a reader of the plan might not expect."""
+    return (*_shared_cards(spec, world), *_not_acted_on(spec))
+
+
+def _shared_cards(spec: Spec, world: World) -> Iterator[str]:
+    """Adapters that come to one network: CloudStack gives a VM one card a network."""
+    sharing: dict[str, list[str]] = {}
+    for card in placing.cards(spec, world):
+        if card.network is not None:
+            sharing.setdefault(card.network.name, []).append(f'"{card.adapter}"')
+    for network, adapters in sharing.items():
+        if len(adapters) > 1:
+            yield f"{' and '.join(adapters)} share one card on {network}"
 
 
 def _not_acted_on(spec: Spec) -> tuple[str, ...]:

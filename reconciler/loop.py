@@ -92,6 +92,8 @@ class Engine:
     _read_at: dict[observe.Kind, datetime] = field(default_factory=dict)
     _kept: datetime | None = None
     _tried: dict[str, datetime] = field(default_factory=dict)
+    _overwritten: frozenset[str] = frozenset()
+    _watched: datetime | None = None
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -228,12 +230,22 @@ class Engine:
 
     def _decide(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | _Ready:
         """What comes next for one VM: nothing (a pass), or steps whose turn it is."""
+        if dossier.run is not None and dossier.vm_key in self._overwritten:
+            return self._reserved_again(connection, dossier.run)
         if dossier.run is None:
             begun = self._begin(connection, dossier, look)
             if isinstance(begun, Pass):
                 return begun
             dossier = begun
         return self._advance(connection, dossier, look)
+
+    def _reserved_again(self, connection: Connection, run: Run) -> Pass:
+        """A pass that only puts the context of a reserved VM right; whatever else is due comes in the next round."""
+        now = self.clock.now()
+        self._overwritten -= {run.vm_key}
+        if run.reserved:
+            self.legacy.reserve_again(connection, run, now)
+        return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, "its context was looked after"), run, now)
 
     def _submitted(self, ready: list[_Ready]) -> Iterator[Pass]:
         """Write the intents of all, send them, write down what came of them."""
@@ -305,8 +317,9 @@ class Engine:
             runs = {b.vm_key: b for b in journal.briefs(connection)}
             wanted = dict(inventory.wanted(connection))
             under_way = journal.jobs_under_way(connection) if runs else ()
+            overwritten = self._watch(connection, runs.values(), now)
         room = self.settings.engine.max_runs - sum(b.state is not RunState.HOLDING for b in runs.values())
-        moving = [k for k, b in runs.items() if _moves(b, wanted.get(k), now)]
+        moving = [k for k, b in runs.items() if k in overwritten or _moves(b, wanted.get(k), now)]
         self._tried = {k: at for k, at in self._tried.items() if k in wanted}
         # who was tried and has to wait stands behind those whose turn never came, so that it takes nobody's place
         starting = sorted((k for k in wanted if k not in runs), key=lambda k: self._tried.get(k, EVER))
@@ -315,6 +328,13 @@ class Engine:
         watched = runs.keys() | wanted.keys() if only is None else only
         resting = all(_rests(runs.get(k), wanted.get(k)) for k in watched)
         return _Due(chosen, frozenset(starting), under_way, expiry, resting)
+
+    def _watch(self, connection: Connection, runs: Iterable[Brief], now: datetime) -> frozenset[str]:
+        """VMs that a run has reserved and whose context somebody else wrote into; looked for once a minute."""
+        if self._watched is None or now - self._watched >= KNOWN_FOR:
+            self._watched = now
+            self._overwritten = self.legacy.overwritten(connection, [b.vm_key for b in runs if b.reserved])
+        return self._overwritten
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 

@@ -202,7 +202,7 @@ _GUEST_POINTS = tables.guest_points.select().where(tables.guest_points.c.run_id.
 _POINT = (p.c.run_id == sa.bindparam("of")) & (p.c.volume_id == sa.bindparam("at"))
 _POINT_KNOWN, _POINT_CHANGED = sa.select(p.c.volume_id).where(_POINT), p.update().where(_POINT)
 _BRIEFS = (
-    sa.select(r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at)
+    sa.select(r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at, r.c.reserved)
     .where(r.c.state.not_in(ENDED))
     .order_by(r.c.created_at, r.c.id)
 )
@@ -595,12 +595,13 @@ class Brief:
     state: RunState
     not_before: datetime | None
     expires_at: datetime | None
+    reserved: bool
 
 
 def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
     """All unfinished runs in brief, oldest first."""
     rows = connection.execute(_BRIEFS)
-    return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), x[4], x[5]) for x in rows)
+    return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), *x[4:]) for x in rows)
 
 
 def _change(connection: sa.Connection, found: Run, stored: Mapping[str, Any] | None = None, **values: Any) -> Run:

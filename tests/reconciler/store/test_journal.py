@@ -268,7 +268,7 @@ def test_runs_in_brief_are_those_that_have_not_ended(store: Database) -> None:
         journal.finish(connection, opened(connection, plan("vm-a")), (), NOW)
         held = journal.hold(connection, opened(connection, plan("vm-b")), LATER, NOW)
         (brief,) = journal.briefs(connection)
-    assert brief == journal.Brief("vm-b", held.spec_id, Direction.THERE, RunState.HOLDING, None, LATER)
+    assert brief == journal.Brief("vm-b", held.spec_id, Direction.THERE, RunState.HOLDING, None, LATER, False)
 
 
 # --- what was learned -------------------------------------------------------------------------------------------------
