@@ -162,11 +162,11 @@ class Stage:
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
-    def round(self) -> Round:
-        """One round of the present life. A death is noticed when its leases have lapsed, by the next life."""
+    def round(self, only: frozenset[str] | None = None) -> Round:
+        """One round of the present life (of these VMs). A death is noticed when its leases have lapsed, by the next life."""
         crashpoints.on_hit = self._hit
         try:
-            return self.engine.round()
+            return self.engine.round(only)
         except CloudError as fault:
             self.note(f"no look: {fault}")
             return Round(next_at=self.now + self.engine.settings.engine.poll)

@@ -31,6 +31,7 @@ from tests.simulation.stage import START, Stage
 MOST_ROUNDS = 1500
 QUIET_ROUNDS = 600
 LOOKS = 6
+SAME = 100
 SHORTEST, LONGEST = timedelta(milliseconds=100), timedelta(seconds=300)
 
 
@@ -61,7 +62,7 @@ def trial(seed: int) -> Ending:
 def play(plot: Plot, repeat: str = "") -> Ending:
     """Play a plot. Raises `Failed`."""
     with stamina.set_testing(True, attempts=plot.retries), _uncollected():
-        show = _Show(plot)
+        show = Show(plot)
         try:
             return show.played()
         except Exception as fault:
@@ -81,7 +82,9 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-class _Show:
+class Show:
+    """A plot that is being played: its stage, who watches, who interferes, and what operators have yet to say."""
+
     def __init__(self, plot: Plot) -> None:
         self.plot = plot
         self.stage = Stage(plot)
@@ -89,6 +92,7 @@ class _Show:
         self.people = People(self.stage, self.watch)
         self.orders = list(plot.orders)
         self.rounds = 0
+        self.waits: dict[str, tuple[str, int]] = {}
         self.fired: tuple[str, ...] = ()
 
     def played(self) -> Ending:
@@ -100,12 +104,25 @@ class _Show:
         self._inventory()
         return self._ending()
 
+    def until(self, state: str) -> None:
+        """Play on until the first run is in that state."""
+        for _ in range(MOST_ROUNDS):
+            self.ordered()
+            self._round(self.stage.seconds + LONGEST.total_seconds())
+            if any(run["state"] == state for run in self.watch.rows("select state from fr_runs")):
+                return
+        raise AssertionError(f"no run is ever {state}")
+
+    def ordered(self) -> None:
+        """Operators say what it is time to say."""
+        while self.orders and self.orders[0].at <= self.stage.seconds:
+            self._order(self.orders.pop(0))
+
     # --- acts ---------------------------------------------------------------------------------------------------------
 
     def _first_act(self) -> None:
         while self.stage.seconds < self.plot.quiet and self.rounds < MOST_ROUNDS:
-            while self.orders and self.orders[0].at <= self.stage.seconds:
-                self._order(self.orders.pop(0))
+            self.ordered()
             self._round(self.orders[0].at if self.orders else self.plot.quiet)
             if not self.orders and not self._moving():
                 break
@@ -127,11 +144,16 @@ class _Show:
         explained, last = 0, self._last_event()
         for _ in range(QUIET_ROUNDS):
             self._round(self.stage.seconds + LONGEST.total_seconds())
-            explained = explained + 1 if all(map(_is_explained, self._open_runs())) else 0
+            explained = explained + 1 if all(map(self._is_explained, self._open_runs())) else 0
             if not self._moving() or explained >= LOOKS or self._stuck_often(last):
                 return
         rows = [(r["id"], r["state"], r["direction"], r["reason"], r["not_before"]) for r in self._open_runs()]
         raise Violation(f"liveness: {QUIET_ROUNDS} rounds after {since}: {rows}")
+
+    def _is_explained(self, run: dict[str, object]) -> bool:
+        """Whether a run says what it waits for: a person (stuck, paused, kept beyond its time), or what it always says."""
+        waits = run["state"] in ("stuck", "paused") or (run["state"] == "holding" and run["not_before"] is not None)
+        return waits or self.waits.get(str(run["vm_key"]), ("", 0))[1] >= SAME
 
     def _last_event(self) -> int:
         return int(self.watch.rows("select coalesce(max(id), 0) n from fr_events")[0]["n"])
@@ -155,8 +177,13 @@ class _Show:
     # --- rounds -------------------------------------------------------------------------------------------------------
 
     def _round(self, not_after: float) -> None:
+        changes = self.stage.changes
         done = self.stage.round()
         self.rounds += 1
+        for one in done.passes:
+            said, times = self.waits.get(one.vm_key, ("", 0))
+            same = self.stage.changes == changes and said == one.outcome.why != ""
+            self.waits[one.vm_key] = (one.outcome.why, times + 1 if same else 0)
         self.people.time_passes()
         self.watch.round_over()
         self._wait(done, not_after)
@@ -221,11 +248,6 @@ class _Show:
             deeds=tuple(self.people.done),
             fired=self.fired,
         )
-
-
-def _is_explained(run: dict[str, object]) -> bool:
-    """Whether a run says that it waits for a person: stuck or paused, or a test that an operator ends."""
-    return run["state"] in ("stuck", "paused") or (run["state"] == "holding" and run["not_before"] is not None)
 
 
 def spec_of(vm: plots.Vm, order: Order) -> Spec:
