@@ -35,6 +35,11 @@ def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
     return tuple(reason for guard in GUARDS for reason in guard(spec, world))
 
 
+def still_known(spec: Spec, world: World) -> tuple[Reason, ...]:
+    """What a test that has begun needs to know of its platform at every moment, and does not any more."""
+    return tuple(_platform(spec, world))
+
+
 def _supported(spec: Spec, _world: World) -> Iterator[Reason]:
     if spec.state is State.LIVE_FAILOVER:
         yield Reason("NOT_OFFERED", "live failover is not offered by this version", "use state: test-failover")

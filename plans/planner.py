@@ -25,6 +25,8 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     looks for what is next, can do without.
     """
     against = guards.reasons(spec, world) if _needs_guards(goal, world) else ()
+    if goal is GoalKind.TESTING and world.guest is None and not against:
+        against = guards.still_known(spec, world)
     if against:
         return Refusal(spec, world.source.name, goal, against)
     choice = strategies.choose(spec, world)

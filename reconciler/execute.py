@@ -142,7 +142,7 @@ class Executor:
         try:
             writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, fresh))
             outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
-        except errors.InvariantViolated as violated:
+        except (errors.InvariantViolated, LookupError) as violated:
             outcome = Outcome(Kind.FAILED, str(violated))
         except errors.CloudError as unseen:
             outcome = Outcome(Kind.RETRY, str(unseen), until=self._again(row))

@@ -8,6 +8,7 @@ they write is written together, a few transactions a round, and only what is sen
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunS
 from specs.goal import Goal, GoalKind, goal_at
 from specs.model import Spec, State, Strategy
 
+log = logging.getLogger(__name__)
 KNOWN_FOR = timedelta(minutes=1)
 SEEN_FOR = timedelta(seconds=15)
 STUCK_AGAIN = timedelta(minutes=5)
@@ -148,6 +150,9 @@ class Engine:
             note = f"carried out before, {newest.state} {newest.ended_at:%Y-%m-%d %H:%M} UTC; --again runs it once more"
             return replace(found, warnings=(*found.warnings, note)) if isinstance(found, Plan) else found
         goal = goal_at(spec, now, now, run.running_since if run else None, self.settings.test.start_within)
+        against = _otherwise_engaged(run, spec) if goal.kind is GoalKind.TESTING else None
+        if against is not None:
+            return Refusal(spec, source.name, goal.kind, (against,))
         found = planner.plan(spec, goal.kind, world)
         return planner.with_offers(found, world) if isinstance(found, Plan) else found
 
@@ -281,13 +286,24 @@ class Engine:
     def _together(
         self, items: list[T], lease: Callable[[T], Lease], write: Callable[[Connection, Sequence[T]], Sequence[R]]
     ) -> list[R | Pass]:
-        """Write for all in one transaction; a pass stands for an item whose VM another process works on by now."""
-        again = self.clock.now() + self.settings.engine.poll
+        """Write for all in one transaction; a pass stands for an item for which that was not possible."""
         written = journal.together(self.database, items, lease, write)
         return [
-            _overtaken(lease(item).vm_key, found, again) if isinstance(found, journal.Fenced) else found
+            self._unwritten(lease(item).vm_key, found) if isinstance(found, Exception) else found
             for item, found in zip(items, written, strict=True)
         ]
+
+    def _unwritten(self, vm_key: str, fault: Exception) -> Pass:
+        """A VM that another process works on by now, or one that shows a defect of ours: it stops nobody else."""
+        now = self.clock.now()
+        if isinstance(fault, journal.Fenced):
+            return Pass(vm_key, vm_key, Outcome(Kind.WAIT, str(fault)), until=now + self.settings.engine.poll)
+        log.error("a defect, met with %s", vm_key, exc_info=fault)
+        why = f"a defect of this program, please report it: {type(fault).__name__} {fault}"
+        with self.database.begin() as connection:
+            run = journal.unfinished_of(connection, vm_key)
+            run = journal.stuck(connection, run, why, now + STUCK_AGAIN, now) if run is not None else None
+        return Pass(vm_key, run.vm_name if run else vm_key, Outcome(Kind.STUCK, why), run, now + STUCK_AGAIN)
 
     def _each(self, work: Callable[[T], R], items: list[T]) -> list[R]:
         """Work on all items, in a few threads where there are many; each thread takes a run of neighbours."""
@@ -613,10 +629,6 @@ def _lease_of(batch: Batch) -> Lease:
     return batch.turn.lease
 
 
-def _overtaken(vm_key: str, why: Exception, again: datetime) -> Pass:
-    return Pass(vm_key, vm_key, Outcome(Kind.WAIT, str(why)), until=again)
-
-
 def _hit(point: crashpoints.Point, batches: Iterable[Batch]) -> None:
     for _ in (row for batch in batches for row in batch.rows):
         crashpoints.hit(point)
@@ -646,6 +658,18 @@ def _next_due(run: Brief) -> datetime | None:
     if run.not_before is not None:
         return run.not_before
     return run.expires_at if run.state is RunState.HOLDING else None
+
+
+def _otherwise_engaged(run: Run | None, spec: Spec) -> guards.Reason | None:
+    """Why a test cannot begin beside the run that its VM has: it is being taken back, or its guest is another one."""
+    if run is None:
+        return None
+    if run.direction is Direction.BACK:
+        return guards.Reason("TAKEN_BACK", f"run {run.id} is being taken back", "plan again when that is over")
+    if _same_guest(run.spec, spec):
+        return None
+    text = f"run {run.id} tests this VM with other networks, another boot disk or another strategy"
+    return guards.Reason("TESTED_OTHERWISE", text, f"`failover end {run.vm_name}`, and plan again when that is over")
 
 
 def _same_guest(was: Spec, now: Spec) -> bool:

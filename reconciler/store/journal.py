@@ -81,11 +81,12 @@ STEP_MOVES: Mapping[tuple[StepState, StepState], str] = {
     (StepState.STUCK, StepState.PENDING): "a later look shows that it never happened",
     (StepState.STUCK, StepState.FAILED): "a later look shows that it failed",
 }
+DEFECTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 UNDER_WAY = (StepState.STARTED, StepState.WAITING, StepState.STUCK)
 ENDED = (RunState.COMPLETED, RunState.ROLLED_BACK)
 
 
-class IllegalMove(Exception):
+class IllegalMove(RuntimeError):
     """A step was to move in a way that `STEP_MOVES` does not know."""
 
 
@@ -268,11 +269,11 @@ def together(
     items: Sequence[T],
     lease: Callable[[T], Lease],
     write: Callable[[sa.Connection, Sequence[T]], Sequence[R]],
-) -> list[R | Fenced]:
+) -> list[R | Exception]:
     """Write for several VMs in one transaction, under their leases; a result for each, in order.
 
-    Where one of them was overtaken, nothing is written, and each is written in a transaction of its own: an item that was
-    overtaken stops nobody else, and has the fault as its result.
+    Where one of them was overtaken, or shows a defect of ours, nothing is written, and each is written in a transaction of
+    its own: such an item stops nobody else, and has the fault as its result.
     """
     if not items:
         return []
@@ -280,9 +281,9 @@ def together(
         with database.begin() as connection:
             fenced(connection, map(lease, items))
             return list(write(connection, items))
-    except Fenced as overtaken:
+    except (Fenced, *DEFECTS) as fault:
         if len(items) == 1:
-            return [overtaken]
+            return [fault]
         return [together(database, [item], lease, write)[0] for item in items]
 
 

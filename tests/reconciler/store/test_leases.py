@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.store import journal
-from reconciler.store.database import Database
+from reconciler.store.database import Database, StoreError
 from reconciler.store.journal import Lease, StepState
 from tests.reconciler.store.making import KEY, NOW, TTL, opened, step_moved, step_started, taken
 
@@ -163,15 +163,30 @@ def test_one_that_was_overtaken_stops_nobody_else(store: Database) -> None:
     assert told == {"vm-a": 1, "vm-b": 0, "vm-c": 1}
 
 
-def test_a_fault_of_another_kind_writes_nothing_for_anybody(store: Database) -> None:
+def test_a_defect_writes_nothing_for_the_vm_that_shows_it_and_stops_nobody_else(store: Database) -> None:
     with store.begin() as connection:
         leases = [taken(connection, key=key) for key in ("vm-a", "vm-b")]
 
     def write(connection: Any, items: Sequence[Lease]) -> list[str]:
-        journal.note(connection, NOW, items[0].vm_key, "told", "lost")
-        raise LookupError("a defect")
+        for lease in items:
+            journal.note(connection, NOW, lease.vm_key, "told", "each")
+            if lease.vm_key == "vm-a":
+                raise LookupError("a defect")
+        return [lease.vm_key for lease in items]
 
-    with pytest.raises(LookupError, match="a defect"):
-        journal.together(store, leases, lambda lease: lease, write)
+    first, second = journal.together(store, leases, lambda lease: lease, write)
+    assert isinstance(first, LookupError)
+    assert second == "vm-b"
     with store.read() as connection:
-        assert journal.events(connection, "vm-a", 9) == ()
+        assert [len(journal.events(connection, key, 9)) for key in ("vm-a", "vm-b")] == [0, 1]
+
+
+def test_a_fault_of_the_database_is_everybodys(store: Database) -> None:
+    with store.begin() as connection:
+        leases = [taken(connection, key=key) for key in ("vm-a", "vm-b")]
+
+    def write(_connection: Any, _items: Sequence[Lease]) -> list[str]:
+        raise StoreError("it is full")
+
+    with pytest.raises(StoreError, match="it is full"):
+        journal.together(store, leases, lambda lease: lease, write)
