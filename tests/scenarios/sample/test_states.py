@@ -21,7 +21,7 @@ NAMES = tuple(house.label(vm) for vm in house.BY_NUMBER.values() if 230 <= vm.nu
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
-def tested(drill: Drill, *names: str) -> None:
+def under_test(drill: Drill, *names: str) -> None:
     """Tests of these VMs run."""
     for name in names:
         plan = drill.planned(house.spec(name))
@@ -61,7 +61,7 @@ def test_13_test_running_is_left_alone_for_ten_minutes_and_cleaned_when_its_time
 ) -> None:
     with a_house(request, generation, tmp_path, 13) as drill:
         before = drill.proof()
-        tested(drill, "test-running")
+        under_test(drill, "test-running")
         drill.advance(timedelta(minutes=20))
         assert context_of(drill, "test-running") in (None, "failed_over_test")
         sent = drill.attempted()
@@ -81,7 +81,7 @@ def test_14_test_overdue_is_cleaned_as_soon_as_a_process_lives_again(
 ) -> None:
     with a_house(request, generation, tmp_path, 14) as drill:
         before = drill.proof()
-        tested(drill, "test-overdue")
+        under_test(drill, "test-overdue")
         drill.advance(HALF_AN_HOUR + timedelta(hours=2))
         drill.reborn()
         sent = drill.attempted()
@@ -172,7 +172,7 @@ def test_17_snap_left_goes_there_and_back_and_the_old_snapshot_is_never_reverted
     with house.a_house(tmp_path, 17) as drill:
         before, old = drill.proof(), house.BY_NUMBER[17].snapshot
         assert old in before.snapshots
-        tested(drill, "snap-left")
+        under_test(drill, "snap-left")
         drill.end("snap-left")
         assert drill.proof() == before
         assert not [c for c in drill.cloud.trace if old in c.params.values() and not c.command.startswith("list")]
@@ -192,7 +192,7 @@ def test_18_drifted_is_never_mended_in_favour_of_the_database(tmp_path: Path) ->
 
 def dirtied(drill: Drill) -> None:
     """A test ended when its rollback point was gone: nobody could revert the replica."""
-    tested(drill, "dirty-copy")
+    under_test(drill, "dirty-copy")
     (snapshot,) = drill.proof().snapshots
     drill.cloud.as_account("failover").call("deleteSnapshot", id=snapshot)
     drill.advance(timedelta(minutes=1))
@@ -237,7 +237,7 @@ def test_20_nvme_boot_runs_from_the_disk_that_was_declared(tmp_path: Path) -> No
 def test_23_vms_of_any_name_go_there_and_back_side_by_side(tmp_path: Path) -> None:
     with house.a_house(tmp_path, *range(230, 236)) as drill:
         before = drill.proof()
-        tested(drill, *NAMES)
+        under_test(drill, *NAMES)
         names = {drill.guest(name)["name"] for name in NAMES}
         assert len(names) == len(NAMES)
         assert all(len(name) <= 63 and name.endswith("-test") for name in names)
@@ -251,7 +251,7 @@ def test_23_vms_of_any_name_go_there_and_back_side_by_side(tmp_path: Path) -> No
 def test_28_big_64_gets_its_sixteen_disks_one_after_the_other_and_gives_them_back(tmp_path: Path) -> None:
     with house.a_house(tmp_path, 28) as drill:
         before = drill.proof()
-        tested(drill, "big-64")
+        under_test(drill, "big-64")
         devices = [n for n in range(17) if n != 3]
         disks = {device: vms.volume(28, 2000 + n) for n, device in enumerate(devices)}
         assert drill.disks_of(drill.guest("big-64")["id"]) == disks
@@ -304,10 +304,10 @@ def test_24_of_two_plans_for_one_guest_name_that_were_approved_apart_one_waits_f
 
 def test_25_progress_of_app1_and_app10_is_never_mixed(tmp_path: Path) -> None:
     with house.a_house(tmp_path, 250, 251) as drill:
-        tested(drill, "app1")
+        under_test(drill, "app1")
         assert drill.shown("app10") == []
         assert operations.history(drill.connected, "app10") == ()
-        tested(drill, "app10")
+        under_test(drill, "app10")
         drill.end("app1")
         assert [(n, drill.run(n).state, drill.run(n).progress >= 100) for n in ("app1", "app10")] == [
             ("app1", "completed", True),
