@@ -26,6 +26,13 @@ class Endpoint(pydantic.BaseModel):
     max_bytes: int = Field(default=64 * MIB, ge=1024, le=1024 * MIB)
     connections: int = Field(default=16, ge=1, le=256)
 
+    @pydantic.field_validator("url")
+    @classmethod
+    def _parsed(cls, url: str) -> str:
+        if not urlsplit(url).hostname or urlsplit(url).port == 0:
+            raise ValueError("no host, or port 0")
+        return url
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("an endpoint holds keys and is not pickled")
 

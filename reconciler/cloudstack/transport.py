@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from reconciler.cloudstack import signing
 from reconciler.cloudstack.endpoint import Endpoint
-from reconciler.cloudstack.errors import BadAnswer, Unreachable
+from reconciler.cloudstack.errors import BadAnswer, CloudError, Unreachable
 
 EXPIRES = timedelta(minutes=10)
 EXPIRES_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
@@ -55,6 +55,10 @@ def session_for(endpoint: Endpoint) -> requests.Session:
     session.mount("https://", pool)
     session.mount("http://", pool)
     return session
+
+
+class _TooLarge(Exception):
+    """More than anybody wants to hold."""
 
 
 class Transport(cs.CloudStack):
@@ -90,10 +94,12 @@ class Transport(cs.CloudStack):
         flat = signing.flattened(arguments)
         try:
             return self._exchanged(command, flat)
+        except _TooLarge:
+            fault: CloudError = BadAnswer(f"the answer is larger than {self._at.max_bytes} bytes", self.where(command))
         except (requests.RequestException, OSError, ValueError) as failed:
-            lost = self._lost(command, failed)
+            fault = self._lost(command, failed)
         # Raised out here: an error that remembers the failed call would carry the request, its key and its signature along.
-        raise lost
+        raise fault
 
     def _exchanged(self, command: str, flat: dict[str, str]) -> Answer:
         prepared, signed = self._prepared(command, flat)
@@ -106,8 +112,9 @@ class Transport(cs.CloudStack):
             allow_redirects=False,
             stream=True,
         ) as response:
-            answer = self._answer(command, response, deadline)
-        return replace(answer, body=self._without_secrets(answer.body, signed))
+            answer = self._answer(response, deadline)
+        kind = self._without_secrets(answer.content_type.encode(), signed).decode()
+        return replace(answer, content_type=kind, body=self._without_secrets(answer.body, signed))
 
     def _prepared(self, command: str, flat: dict[str, str]) -> tuple[requests.PreparedRequest, SecretStr]:
         expires = (self._clock() + EXPIRES).strftime(EXPIRES_FORMAT)
@@ -126,12 +133,12 @@ class Transport(cs.CloudStack):
                     body = body.replace(found, HIDDEN)
         return body
 
-    def _answer(self, command: str, response: requests.Response, deadline: float) -> Answer:
+    def _answer(self, response: requests.Response, deadline: float) -> Answer:
         body = bytearray()
         for chunk in response.iter_content(CHUNK):
             body += chunk
             if len(body) > self._at.max_bytes:
-                raise BadAnswer(f"the answer is larger than {self._at.max_bytes} bytes", self.where(command))
+                raise _TooLarge
             # Real time on purpose: a socket that dribbles does so whatever clock the engine was handed.
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout
