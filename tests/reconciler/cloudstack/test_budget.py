@@ -57,8 +57,27 @@ def test_no_window_ever_holds_more_calls_than_allowed_and_no_moment_more_open_on
             open_now += 1
         assert open_now == played.budget.open <= limits.at_once
         assert 1 <= played.budget.window <= limits.at_once
+    check_windows(begun_at, limits)
+
+
+def check_windows(begun_at: list[float], limits: Limits) -> None:
     for at in begun_at:
-        assert len([b for b in begun_at if at <= b < at + limits.interval]) <= limits.calls
+        assert len([b for b in begun_at if at <= b < at + limits.interval - 1e-6]) <= limits.calls
+
+
+@given(LIMITS, st.lists(st.floats(0, 0.3), min_size=1, max_size=60))
+def test_callers_that_come_as_soon_as_they_may_fill_every_window_and_overfill_none(limits, hurry):
+    played, begun_at = play(limits), list[float]()
+    for span in hurry:
+        played.now += span
+        while not played.begin():
+            pause = budget.pause(played.budget, limits, played.now)
+            assert pause is not None
+            played.now += pause
+        begun_at.append(played.now)
+        played.end(Verdict.WELL)
+    check_windows(begun_at, limits)
+    assert begun_at[-1] - begun_at[0] <= sum(hurry) + limits.interval * (len(hurry) // limits.calls + 1)
 
 
 @given(LIMITS, st.integers(1, 40), st.one_of(st.none(), st.floats(0, 500)))
