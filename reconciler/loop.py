@@ -70,10 +70,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What all passes of one round share: the fleet of the database and the estate of the cloud."""
+    """What all passes of one round share: the fleet of the database and the estate of the cloud.
+
+    It is `whole` when nothing of the estate was taken over from the look before.
+    """
 
     fleet: Fleet
     estate: Estate
+    whole: bool = True
 
 
 @dataclass
@@ -121,11 +125,11 @@ class Engine:
         read = observe.EVERYTHING if anew or self._seen is None else changed | old
         self._seen = observe.estate(self.client, now, standing, self._seen, read)
         self._read_at |= dict.fromkeys(read, now)
-        return Look(fleet, self._seen)
+        return Look(fleet, self._seen, whole=read == observe.EVERYTHING)
 
     def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
-        memory = Memory(run=dossier.facts, attempt=dossier.attempt, dirty=dossier.dirty)
+        memory = Memory(run=dossier.facts, attempt=dossier.attempt, dirty=source.unsynced_since(dossier.dirty))
         return observe.world(look.estate, look.fleet, source, memory)
 
     def dossier(self, vm_key: str) -> Dossier:
@@ -377,7 +381,8 @@ class Engine:
         )
         touched = observe.changed_by(row.action for d in held.values() for row in d.under_way)
         stopped = [self._waits(found[key], now + limits.poll) for key in found.keys() - held.keys()]
-        return held, touched if alone else observe.EVERYTHING, stopped
+        starts = any(d.rest and isinstance(d.rest[0].action, actions.StartGuest) for d in held.values())
+        return held, touched if alone and not starts else observe.EVERYTHING, stopped
 
     def _waits(self, dossier: Dossier, until: datetime) -> Pass:
         why = Outcome(Kind.WAIT, "another process works on this VM")
@@ -463,6 +468,10 @@ class Engine:
         rows = self._leg(connection, self._skipped(connection, turn, found), found)
         if rows is None:
             return self._diverged(connection, turn, found, self._begin_by(dossier.accepted), now)
+        if isinstance(rows[0].action, actions.StartGuest) and not look.whole:
+            # From here on the replicas may be written: rollback points and cards must be there now, not a moment ago.
+            self._seen = None
+            return self._came_to(connection, turn, Outcome(Kind.WAIT, "looking at everything once more", until=now))
         allowed, refused = self._executor.allowed(turn, rows)
         return _Ready(turn, allowed, refused) if allowed else self._came_to(connection, turn, _worst(refused))
 
@@ -556,11 +565,12 @@ class Engine:
             self._show(connection, run, phases.holding(run, now), now)
             return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, "testing"), run, again or goal.ends_at)
         crashpoints.hit(crashpoints.Point.BEFORE_FINISH)
-        written = [v for v in sorted(turn.world.replicas) if turn.world.written(v)]
+        written = {v: mark for v, mark in _full_syncs(turn.world).items() if turn.world.written(v)}
         run = journal.finish(connection, run, written, now)
         inventory.end(connection, run.vm_key, now, run.reason or "taken back", spec_id=run.spec_id)
         self._show(connection, run, phases.FAILED if run.failed else phases.COMPLETED, now, ended=True)
-        if written or run.strategy is not Strategy.CLONE:  # with clones the context was given back as soon as they were made
+        resumed = run.strategy is Strategy.CLONE and journal.has_done(connection, run, actions.Resume.word)
+        if written or not resumed:  # with clones the context was given back as soon as they were made
             clean = legacy.CONTEXT_CLEANUP if written else legacy.CONTEXT_READY
             self.legacy.set_context(connection, run, clean, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.DONE, str(run.state)), run)
@@ -617,6 +627,12 @@ def _waits_for_name(connection: Connection, world: World) -> Outcome | None:
     if name not in journal.guest_names(connection, world.source.key):
         return None
     return Outcome(Kind.WAIT, f"the guest of another test is called {name}; it waits until that is over")
+
+
+def _full_syncs(world: World) -> dict[str, int | None]:
+    """The replicas that the run had, and those that the VM has now, each with its newest full sync."""
+    had = {p.volume_id: None for p in world.run.placements} if world.run is not None else {}
+    return {**had, **{d.volume_id: d.full_sync for d in world.source.disks if d.volume_id}}
 
 
 def _held(lease: Lease | None) -> Lease:
