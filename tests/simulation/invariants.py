@@ -119,7 +119,7 @@ class Watch:
 
     def answered(self, command: str, flat: dict[str, str], reply: Reply | None) -> None:
         """The call was carried out, or not."""
-        self._seen += 1
+        self.strangers(command, flat)
         if is_mutating(command):
             plain = {k.lower(): v for k, v in flat.items()}
             step = self._step(command, plain)
@@ -145,11 +145,15 @@ class Watch:
                 self.ended.add(str(row["id"]))
                 self._judge(ENDS, row)
 
-    def strangers(self) -> None:
-        """Notice what others did meanwhile: whatever they touched is excused from the rules about states."""
+    def strangers(self, command: str = "", flat: Mapping[str, str] | None = None) -> None:
+        """Notice what others did meanwhile: whatever they touched is excused from the rules about states.
+
+        `command` and `flat` are a call of the product itself that has just been answered, and is no stranger's.
+        """
         fresh, self._seen = self.cloud.trace[self._seen :], len(self.cloud.trace)
+        ours = next((c for c in reversed(fresh) if c.params == {"command": command, **(flat or {})}), None)
         for call in fresh:
-            if is_mutating(call.command) and call.status == 200:
+            if call is not ours and is_mutating(call.command) and call.status == 200:
                 self.excused |= {v.lower() for v in call.params.values()}
                 self.stage.note(f"somebody: {call.command} {dict(call.params)}")
                 self._note_made("")

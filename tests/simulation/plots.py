@@ -32,6 +32,7 @@ OF_JOBS = (
     "late-duplicate",
 )
 CODES = (401, 429, 430, 431, 503, 530, 533)
+OF_PROXIES = (500, 502, 503, 504)
 HOURS = 10**9
 DEEDS = (
     *("detach", "attach-home", "delete-point", "stop-guest", "start-guest", "power-off", "destroy-guest"),
@@ -127,6 +128,7 @@ def plot_of(seed: int) -> Plot:
     strategies = {vm.strategy for vm in vms}
     commands = (*ON_DISKS, *ON_GUESTS, *(c for s, more in BY_STRATEGY.items() if s in strategies for c in more))
     number = luck.choices((0, 1, 2, 3), (1, 4, 6, 1))[0]
+    durations, orders = luck.choice((1.0, 4.0, 12.0)), _orders(luck, vms)
     return Plot(
         seed=seed,
         vms=vms,
@@ -135,17 +137,18 @@ def plot_of(seed: int) -> Plot:
             "allow.user.expunge.recover.vm": luck.random() < 0.8,
         },
         declared=None if "vm-snapshot" not in strategies and luck.random() < 0.3 else "nfs",
-        durations=luck.choice((1.0, 4.0, 12.0)),
-        poll=luck.choice((4.0, 10.0, 30.0)),
+        durations=durations,
+        poll=durations * luck.choice((1.0, 2.0, 2.0, 4.0)),
         grace=luck.choice((5.0, 30.0)),
         tries=luck.choice((2, 4)),
         retries=luck.choice((1, 1, 3)),
         max_runs=luck.choice((1, 2, 5)),
-        orders=_orders(luck, vms),
+        orders=orders,
         faults=tuple(_fault(luck, commands) for _ in range(number)),
         deaths=tuple(_death(luck) for _ in range(luck.choices((0, 1, 2, 3), (3, 4, 2, 1))[0])),
         deeds=tuple(_deed(luck) for _ in range(luck.choices((0, 1, 2), (6, 3, 1))[0])),
         replication=luck.choice((0.0, 0.0, 600.0)),
+        quiet=max(order.at for order in orders) + luck.choice((600.0, 1800.0)),
     )
 
 
@@ -176,7 +179,9 @@ def _fault(luck: Random, commands: tuple[str, ...]) -> Mapping[str, Any]:
     often = {"nth": nth, "times": times}
     if family == "way":
         command = luck.choice((*READS, *commands, *commands))
-        return {"kind": luck.choice(ON_THE_WAY), "command": command, "code": luck.choice(CODES), **often}
+        kind = luck.choice(ON_THE_WAY)
+        code = luck.choice(OF_PROXIES if kind == "html" else CODES)
+        return {"kind": kind, "command": command, "code": code, **often}
     if family == "list":
         return {"kind": luck.choice(OF_LISTS), "command": luck.choice(READS[:5]), **often, "times": luck.randint(1, 6)}
     if family == "job":

@@ -97,7 +97,7 @@ class _Explorer:
             (self.folder / "moves" / str(os.getpid())).touch()
             if self._is_news():
                 if all(map(self._is_over, self.show.plot.vms)):
-                    self.show._inventory()
+                    self.show.inventory()
                     (self.folder / "ends" / str(os.getpid())).touch()
                 else:
                     self.explore()

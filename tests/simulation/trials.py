@@ -12,7 +12,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import stamina
 
@@ -31,7 +31,8 @@ from tests.simulation.stage import START, Stage
 MOST_ROUNDS = 1500
 QUIET_ROUNDS = 600
 LOOKS = 6
-SAME = 100
+SAME, OFTEN = timedelta(minutes=30), 10
+IDLE, SLOWEST = 4, timedelta(seconds=60)
 SHORTEST, LONGEST = timedelta(milliseconds=100), timedelta(seconds=300)
 
 
@@ -92,7 +93,8 @@ class Show:
         self.people = People(self.stage, self.watch)
         self.orders = list(plot.orders)
         self.rounds = 0
-        self.waits: dict[str, tuple[str, int]] = {}
+        self.says: dict[str, tuple[str, datetime, int]] = {}
+        self.idle = 0
         self.fired: tuple[str, ...] = ()
 
     def played(self) -> Ending:
@@ -101,7 +103,7 @@ class Show:
         self._settled("faults have stopped")
         self._last_orders()
         self._settled("everything was ended")
-        self._inventory()
+        self.inventory()
         return self._ending()
 
     def until(self, state: str) -> None:
@@ -144,8 +146,9 @@ class Show:
         explained, last = 0, self._last_event()
         for _ in range(QUIET_ROUNDS):
             self._round(self.stage.seconds + LONGEST.total_seconds())
-            explained = explained + 1 if all(map(self._is_explained, self._open_runs())) else 0
-            if not self._moving() or explained >= LOOKS or self._stuck_often(last):
+            held = (self._is_explained(run) or self._is_stuck_often(run, last) for run in self._open_runs())
+            explained = explained + 1 if all(held) else 0
+            if not self._moving() or explained >= LOOKS:
                 return
         rows = [(r["id"], r["state"], r["direction"], r["reason"], r["not_before"]) for r in self._open_runs()]
         raise Violation(f"liveness: {QUIET_ROUNDS} rounds after {since}: {rows}")
@@ -153,16 +156,16 @@ class Show:
     def _is_explained(self, run: dict[str, object]) -> bool:
         """Whether a run says what it waits for: a person (stuck, paused, kept beyond its time), or what it always says."""
         waits = run["state"] in ("stuck", "paused") or (run["state"] == "holding" and run["not_before"] is not None)
-        return waits or self.waits.get(str(run["vm_key"]), ("", 0))[1] >= SAME
+        _, since, times = self.says.get(str(run["vm_key"]), ("", self.stage.now, 0))
+        return waits or (times >= OFTEN and self.stage.now - since >= SAME)
 
     def _last_event(self) -> int:
         return int(self.watch.rows("select coalesce(max(id), 0) n from fr_events")[0]["n"])
 
-    def _stuck_often(self, since: int) -> bool:
-        """Whether every run that is left was stuck again and again since then, for nothing that passes by itself."""
+    def _is_stuck_often(self, run: dict[str, object], since: int) -> bool:
+        """Whether a run was stuck again and again since that event, for nothing that passes by itself."""
         query = "select count(*) n from fr_events where id > ? and run_id = ? and kind = 'stuck'"
-        counts = [self.watch.rows(query, since, run["id"])[0]["n"] for run in self._open_runs()]
-        return bool(counts) and min(counts) >= LOOKS
+        return int(self.watch.rows(query, since, run["id"])[0]["n"]) >= LOOKS
 
     def _last_orders(self) -> None:
         self.stage.cloud.restart()
@@ -180,19 +183,28 @@ class Show:
         changes = self.stage.changes
         done = self.stage.round()
         self.rounds += 1
-        for one in done.passes:
-            said, times = self.waits.get(one.vm_key, ("", 0))
-            same = self.stage.changes == changes and said == one.outcome.why != ""
-            self.waits[one.vm_key] = (one.outcome.why, times + 1 if same else 0)
+        self._heard(done, changed=self.stage.changes > changes)
         self.people.time_passes()
         self.watch.round_over()
         self._wait(done, not_after)
 
+    def _heard(self, done: Round, changed: bool) -> None:
+        """What the passes of a round said, since when they say just that, and how often."""
+        news = changed
+        for one in done.passes:
+            said, since, times = self.says.get(one.vm_key, ("", self.stage.now, 0))
+            same = not changed and said == one.outcome.why != ""
+            news = news or not same
+            self.says[one.vm_key] = (one.outcome.why, since if same else self.stage.now, times + 1 if same else 0)
+        self.idle = 0 if news else self.idle + 1
+
     def _wait(self, done: Round, not_after: float) -> None:
+        """Time passes until the engine wants to look again; it dawdles where its looks have brought nothing new for long."""
         now = self.stage.now
         moments = [START + timedelta(seconds=s) for s in (not_after, *self.people.syncs.values())]
         soonest = min((m for m in (done.next_at, now + LONGEST, *moments) if m is not None), default=now)
-        self.stage.clock.advance(max(SHORTEST, soonest - now))
+        dawdles = min(SLOWEST, (soonest - now) * 2 ** min(self.idle - IDLE, 10)) if self.idle > IDLE else SHORTEST
+        self.stage.clock.advance(max(SHORTEST, soonest - now, dawdles))
 
     def _order(self, order: Order) -> None:
         vm = self.plot.vms[order.vm]
@@ -215,7 +227,7 @@ class Show:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _inventory(self) -> None:
+    def inventory(self) -> None:
         """What is there now and was not there before, or is elsewhere: nothing, or held by a run that names it."""
         held = {str(run["vm_key"]): str(run["reason"]) for run in self._open_runs()}
         for difference, vm, ident in self._differences():
