@@ -34,7 +34,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A CloudStack volume. `vm_id` and `device_id` are None while it is detached."""
+    """A CloudStack volume. `vm_id` and `device_id` are None while it is detached; `job_id` is the job under way on it."""
 
     id: str
     name: str
@@ -46,6 +46,7 @@ class Volume:
     device_id: int | None = None
     path: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor."""
+    """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor.
+
+    `full_sync` numbers the newest full sync that succeeded: a later one has a higher number.
+    """
 
     key: str
     size_gb: int
@@ -138,6 +142,7 @@ class Disk:
     volume_id: str | None
     change_id: str | None = None
     label: str = ""
+    full_sync: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,11 @@ class Source:
     last_job_id: str | None = None
     platform: Platform | None = None
     findings: tuple[str, ...] = ()
+
+    def unsynced_since(self, marks: Mapping[str, int | None]) -> frozenset[str]:
+        """Those of these volumes of which no full sync succeeded since; `marks` has the newest one there was then."""
+        newest = {d.volume_id: d.full_sync or 0 for d in self.disks}
+        return frozenset(volume for volume, mark in marks.items() if newest.get(volume, 0) <= (mark or 0))
 
 
 # --- Our own journal --------------------------------------------------------------------------------------------------

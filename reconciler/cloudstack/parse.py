@@ -93,11 +93,13 @@ class _Volume(_Tagged):
     virtualmachineid: Id | None = None
     deviceid: Number | None = None
     path: str | None = None
+    jobid: str | None = None
+    jobstatus: Number = 0
 
     def record(self) -> Volume:
         return Volume(
             self.id, self.name, self.state, self.type, self.size, self.zoneid,
-            self.virtualmachineid, self.deviceid, self.path, self.tag_map,
+            self.virtualmachineid, self.deviceid, self.path, self.tag_map, self.jobid if self.jobstatus == 0 else None,
         )  # fmt: skip
 
 

@@ -169,21 +169,25 @@ class Writer:
     def attach(self, volume_id: str, vm_id: str, device: int, job_id: str) -> CallOutcome:
         """Hang a replica on the guest or an appliance, or a clone on the guest, at exactly this device.
 
-        `Refused` while the VM has a VM snapshot, in whatever state: the server lets nothing be hung on or off then.
+        `Refused` while the VM has a VM snapshot, in whatever state (the server lets nothing be hung on or off then), and
+        while another job is under way on the volume.
         """
         permit.attach(self._permit, permit.uuid("id", volume_id), permit.uuid("virtualmachineid", vm_id), device)
-        if blocked := self._blocked(vm_id):
+        if blocked := _under_way(self._looks.volume(volume_id)) or self._blocked(vm_id):
             return blocked
         return self._submit("attachVolume", job_id, id=volume_id, virtualmachineid=vm_id, deviceid=device)
 
     def detach(self, volume_id: str, job_id: str) -> CallOutcome:
         """Take a volume off, after a fresh look at where it hangs; `Done` at once when it hangs nowhere.
 
-        CloudStack does not look again when the job's turn comes, so a detach of what hangs nowhere is not sent: a late
-        one would take it off the next VM. `Refused` while that VM has a VM snapshot.
+        CloudStack does not look again when the job's turn comes, so neither a detach of what hangs nowhere is sent nor one
+        behind another job of the volume: a late one would take it off the next VM. Then, and while the VM has a VM snapshot,
+        it is `Refused`.
         """
         permit.may_detach(self._permit, permit.uuid("id", volume_id))
         volume = self._looks.volume(volume_id)
+        if busy := _under_way(volume):
+            return busy
         if volume is None or volume.vm_id is None:
             return Done()
         permit.detach(self._permit, volume)
@@ -199,8 +203,11 @@ class Writer:
     # --- snapshots and tags -------------------------------------------------------------------------------------------
 
     def create_snapshot(self, volume_id: str, name: str, tags: Mapping[str, str], job_id: str) -> CallOutcome:
-        """Make a rollback point of a replica. `entity_id` is the new snapshot."""
+        """Make a rollback point of a replica. `entity_id` is the new snapshot. `Refused` under a VM snapshot of its VM."""
         permit.create_snapshot(self._permit, permit.uuid("volumeid", volume_id), name)
+        volume = self._looks.volume(volume_id)
+        if volume is not None and volume.vm_id is not None and (blocked := self._blocked(volume.vm_id)):
+            return blocked
         return self._submit("createSnapshot", job_id, volumeid=volume_id, name=name, tags=permit.tags(tags))
 
     def revert_snapshot(self, snapshot_id: str, job_id: str) -> CallOutcome:
@@ -298,3 +305,9 @@ class Writer:
 def _not_yet(why: str) -> Refused:
     """Nothing was sent, and it may be tried again."""
     return Refused(NOT_SENT, why, retryable(NOT_SENT))
+
+
+def _under_way(volume: Volume | None) -> Refused | None:
+    if volume is None or volume.job_id is None:
+        return None
+    return _not_yet(f"job {volume.job_id} is under way on volume {volume.id}")
