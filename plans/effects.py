@@ -199,7 +199,8 @@ def _(action: actions.DeleteGuestSnapshot, world: World) -> str | None:
 
 @blocker.register
 def _(action: actions.StartGuest, world: World) -> str | None:
-    return _guest_not_ready_for_start(world) or disks_incomplete(world) or points_missing(world) or _stray_nic(world)
+    reason = _guest_not_ready_for_start(world) or disks_incomplete(world) or _disks_renamed(world)
+    return reason or points_missing(world) or _stray_nic(world)
 
 
 @blocker.register
@@ -238,6 +239,13 @@ def disks_incomplete(world: World) -> str | None:
         if volume.device_id != placement.guest_device:
             return f"{placement.disk_key} is at device {volume.device_id}, not {placement.guest_device}"
     return None if world.run and world.run.placements else "no disk is recorded for the guest"
+
+
+def _disks_renamed(world: World) -> str | None:
+    taken = {p.disk_key: p.volume_id for p in world.run.placements} if world.run else {}
+    named = {d.key: d.volume_id for d in world.source.disks}
+    differ = sorted(key for key in taken.keys() | named.keys() if taken.get(key, "") != named.get(key, ""))
+    return f"the database no longer says of {', '.join(differ)} what it said when the run began" if differ else None
 
 
 def points_missing(world: World) -> str | None:
