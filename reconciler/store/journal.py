@@ -193,6 +193,7 @@ _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
 _OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
 _GUEST_NAMES = sa.select(r.c.guest_name).where(r.c.state.not_in(ENDED) & (r.c.vm_key != sa.bindparam("of")))
 _LAST_ATTEMPTS = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(r.c.vm_key.in_(_OF_VMS)).group_by(r.c.vm_key)
+_MOVING = sa.select(sa.func.count()).select_from(r).where(r.c.state.not_in([*ENDED, RunState.HOLDING]))
 _UNDONE = s.select().where(s.c.run_id.in_(_OF_VMS) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
 _DIRTY = tables.dirty.select().where(tables.dirty.c.vm_key.in_(_OF_VMS))
 _HELD = tables.leases.select().where(tables.leases.c.vm_key.in_(_OF_VMS))
@@ -353,6 +354,11 @@ def guest_names(connection: sa.Connection, vm_key: str) -> frozenset[str]:
     """The host names that unfinished runs of other VMs have taken, whether their guests are made already or not."""
     rows = connection.execute(_GUEST_NAMES, {"of": vm_key})
     return frozenset(rows.scalars())
+
+
+def moving(connection: sa.Connection) -> int:
+    """How many runs are under way: neither ended nor holding."""
+    return int(connection.execute(_MOVING).scalar_one())
 
 
 def latest(connection: sa.Connection) -> dict[str, Run]:
