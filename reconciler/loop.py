@@ -428,6 +428,9 @@ class Engine:
             return self._not_begun(connection, accepted, source, why)
         if accepted.plan_digest != found.digest:
             return self._not_begun(connection, accepted, source, "the world changed since the plan was approved; plan again")
+        if journal.moving(connection) >= self.settings.engine.max_runs:  # another process was quicker
+            waits = Outcome(Kind.WAIT, f"{self.settings.engine.max_runs} runs are under way; engine.max_runs allows no more")
+            return Pass(source.key, source.name, waits, until=now + self.settings.engine.poll)
         run, rows = journal.open_run(connection, accepted, found, placing.guest_name(world), now)
         self._show(connection, run, phases.VALIDATING, now)
         return replace(dossier, run=run, attempt=run.attempt, facts=journal.fresh(run), rest=rows)
