@@ -122,8 +122,9 @@ class Teller:
             goal = f"testing for {format_duration(wanted.spec.duration)}"
             since = f"accepted {screen.ago(wanted.accepted_at, self.at)}"
             return Row(row, goal, since, "; ".join(self.start_of(row, wanted)), "waits")
-        if row.dossier.dirty:
-            disks = ", ".join(d.key for d in row.source.disks if d.volume_id in row.dossier.dirty)
+        dirty = row.source.unsynced_since(row.dossier.dirty)
+        if dirty:
+            disks = ", ".join(d.key for d in row.source.disks if d.volume_id in dirty)
             return Row(row, "protected", f"! dirty: {disks}", f"you: a full sync of {row.vm}", "broken")
         if newest is not None and newest.state == "failed":
             when = screen.ago(newest.ended_at, self.at)

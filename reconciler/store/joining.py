@@ -17,8 +17,11 @@ from plans.observed import ActiveJob, Disk, NetworkMapping, Platform, Source
 from plans.placing import key_number
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
+FULL = frozenset({"full", "initial"})
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
+Sync = tuple[str, Row, str]
+"""A disk's key, the entry in the history that concerns it, and the ChangeID that it gives it, empty if none."""
 
 
 def sources(rows: Rows, own_runs: Collection[str] = ()) -> tuple[Source, ...]:
@@ -135,7 +138,11 @@ class _Fleet:
     def _disks(
         self, jobs: Sequence[Row], rows: Sequence[Row], current: Mapping[str, Row]
     ) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
-        changes, findings = self._changes(jobs, rows, current)
+        history = self._history(jobs, rows, current)
+        changes, findings = _changes(history)
+        full = {
+            key: entry["id"] for key, entry, change in history if entry["sync_success"] and change and self._is_full(entry)
+        }
         disks = (
             Disk(
                 key=key,
@@ -144,6 +151,7 @@ class _Fleet:
                 volume_id=self._volume_id(row),
                 change_id=changes.get(key),
                 label=row.get("label") or "",
+                full_sync=full.get(key),
             )
             for key, row in current.items()
         )
@@ -155,31 +163,26 @@ class _Fleet:
 
     # --- synchronisation ----------------------------------------------------------------------------------------------
 
-    def _changes(
-        self, jobs: Sequence[Row], rows: Sequence[Row], current: Mapping[str, Row]
-    ) -> tuple[dict[str, str], tuple[str, ...]]:
-        """The newest good ChangeID of every disk, and disks whose last sync failed since.
+    def _history(self, jobs: Sequence[Row], rows: Sequence[Row], current: Mapping[str, Row]) -> tuple[Sync, ...]:
+        """Every sync of each disk's present volume, oldest first, and those that failed, of any volume.
 
-        A ChangeID says something of the volume that its job wrote to, and of no other. Where the history names no disk, it
-        counts for the only one, or for every disk whose own row has a ChangeID.
+        A sync says something of the volume that its job wrote to, and of no other. Where the history names no disk, its
+        ChangeID counts for the only one, or for every disk whose own row has a ChangeID.
         """
         wrote = {(row["job_id"], row["disk_id"]): row["ossea_volume_id"] for row in rows}
-        history = sorted((c for j in jobs for c in self.cbt.get(j["id"], ())), key=lambda c: (_stamp(c), c["id"]))
-        found: dict[str, str] = {}
-        failed: set[str] = set()
-        for entry in history:
-            for key in _concerned(entry, current):
-                there = current.get(key, {}).get("ossea_volume_id")
-                change = _change_id(entry, current.get(key, {}), alone=len(current) == 1)
-                if not entry["sync_success"]:
-                    failed.add(key)
-                elif change and wrote.get((entry["job_id"], key), there) == there:
-                    found[key] = change
-                    failed.discard(key)
-        texts = (
-            f"the last sync of {key} failed; its replica is as of the one before" for key in sorted(failed & found.keys())
+        there = {key: row.get("ossea_volume_id") for key, row in current.items()}
+        entries = sorted((c for j in jobs for c in self.cbt.get(j["id"], ())), key=lambda c: (_stamp(c), c["id"]))
+        syncs = ((key, entry) for entry in entries for key in _concerned(entry, current))
+        return tuple(
+            (key, entry, _change_id(entry, current.get(key, {}), alone=len(current) == 1))
+            for key, entry in syncs
+            if not entry["sync_success"] or wrote.get((entry["job_id"], key), there.get(key)) == there.get(key)
         )
-        return found, tuple(texts)
+
+    def _is_full(self, entry: Row) -> bool:
+        """Whether a sync wrote everything; where the history does not say so, its job does."""
+        job = self.jobs.get(entry["job_id"], {})
+        return str(entry.get("sync_type") or job.get("replication_type") or "").lower() in FULL
 
     # --- what a VM needs besides --------------------------------------------------------------------------------------
 
@@ -228,6 +231,20 @@ class _Fleet:
             if f["status"] not in TERMINAL and f["job_id"] not in self.own
         )
         return (*replication, *failover)
+
+
+def _changes(history: Iterable[Sync]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The newest good ChangeID of every disk, and disks whose last sync failed since."""
+    found: dict[str, str] = {}
+    failed: set[str] = set()
+    for key, entry, change in history:
+        if not entry["sync_success"]:
+            failed.add(key)
+        elif change:
+            found[key] = change
+            failed.discard(key)
+    texts = (f"the last sync of {key} failed; its replica is as of the one before" for key in sorted(failed & found.keys()))
+    return found, tuple(texts)
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

@@ -447,13 +447,12 @@ def wake(connection: sa.Connection, found: Run, now: datetime) -> Run:
     return _change(connection, found, not_before=None, state=state)
 
 
-def finish(connection: sa.Connection, found: Run, written: Iterable[str], now: datetime) -> Run:
-    """Everything is taken back. Replicas still `written` are dirty from now on, until a full sync."""
-    for volume_id in written:
-        tables_dirty = tables.dirty
-        connection.execute(tables_dirty.delete().where(tables_dirty.c.volume_id == volume_id))
-        row = {"volume_id": volume_id, "vm_key": found.vm_key, "run_id": found.id, "since": now}
-        connection.execute(tables_dirty.insert().values(row))
+def finish(connection: sa.Connection, found: Run, written: Mapping[str, int | None], now: datetime) -> Run:
+    """Everything is taken back. Replicas still `written` are dirty until a full sync that is later than the one named."""
+    for volume_id, full_sync in written.items():
+        connection.execute(tables.dirty.delete().where(tables.dirty.c.volume_id == volume_id))
+        row = {"volume_id": volume_id, "vm_key": found.vm_key, "run_id": found.id, "since": now, "full_sync": full_sync}
+        connection.execute(tables.dirty.insert().values(row))
     state = RunState.ROLLED_BACK if found.failed else RunState.COMPLETED
     event(connection, now, found, None, "finished", str(state))
     over = {"open_of": None}
@@ -473,12 +472,6 @@ def progressed(connection: sa.Connection, reached: Mapping[str, float]) -> None:
     if reached:
         rows = [{"of": run_id, "reached": progress, "progress": progress} for run_id, progress in reached.items()]
         connection.execute(_PROGRESS, rows)
-
-
-def dirty(connection: sa.Connection, vm_key: str) -> frozenset[str]:
-    """Replicas of this VM that a run left written."""
-    query = sa.select(tables.dirty.c.volume_id).where(tables.dirty.c.vm_key == vm_key)
-    return frozenset(connection.execute(query).scalars())
 
 
 def run_facts(connection: sa.Connection, found: Run) -> RunFacts:
@@ -535,14 +528,15 @@ def fresh(found: Run) -> RunFacts:
 class Dossier:
     """What journal and inventory know of one VM: its lease, and its run, if there is one, with facts and steps.
 
-    `under_way` are steps that were sent and are not settled, `rest` those that are still to be done.
+    `dirty` are replicas that a run left written, each with the newest full sync that there was then; `under_way` are steps
+    that were sent and are not settled, `rest` those that are still to be done.
     """
 
     vm_key: str
     accepted: AcceptedSpec | None
     lease: Lease | None
     attempt: int
-    dirty: frozenset[str]
+    dirty: Mapping[str, int | None]
     run: Run | None = None
     facts: RunFacts | None = None
     under_way: tuple[StepRow, ...] = ()
@@ -554,14 +548,11 @@ def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dos
     of = {"of": list(vm_keys)}
     accepted = inventory.newest(connection, vm_keys)
     last = {key: number for key, number in connection.execute(_LAST_ATTEMPTS, of).all()}  # noqa: C416  rows are no pairs
-    written: dict[str, set[str]] = {}
+    written: dict[str, dict[str, int | None]] = {}
     for x in connection.execute(_DIRTY, of):
-        written.setdefault(x.vm_key, set()).add(x.volume_id)
+        written.setdefault(x.vm_key, {})[x.volume_id] = x.full_sync
     held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of)}
-    empty = (
-        Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, frozenset(written.get(key, ())))
-        for key in vm_keys
-    )
+    empty = (Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, written.get(key, {})) for key in vm_keys)
     return refreshed(connection, {dossier.vm_key: dossier for dossier in empty})
 
 
@@ -646,6 +637,12 @@ def steps(connection: sa.Connection, found: Run, direction: Direction) -> tuple[
     chosen = (s.c.run_id == found.id) & (s.c.direction == direction)
     newest = sa.select(sa.func.max(s.c.leg)).where(chosen).scalar_subquery()
     return tuple(map(_step, connection.execute(s.select().where(chosen & (s.c.leg == newest)).order_by(s.c.seq))))
+
+
+def has_done(connection: sa.Connection, found: Run, word: str) -> bool:
+    """Whether the run has done a step of that kind."""
+    chosen = (s.c.run_id == found.id) & (s.c.word == word) & (s.c.state == StepState.DONE)
+    return connection.execute(sa.select(s.c.seq).where(chosen).limit(1)).first() is not None
 
 
 def under_way(connection: sa.Connection, found: Run) -> tuple[StepRow, ...]:

@@ -31,7 +31,7 @@ DISCONNECTED = "disconnected"
 READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "replication_jobs": (
         ("id", "source_vm_id", "source_vm_name", "status", "created_at"),
-        ("vcenter_host", "v_center_host", "progress_percent"),
+        ("vcenter_host", "v_center_host", "progress_percent", "replication_type"),
     ),
     "vm_disks": (
         ("id", "job_id", "disk_id", "size_gb", "unit_number", "ossea_volume_id", "cpu_count", "memory_mb"),
@@ -42,7 +42,7 @@ READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "ossea_volumes": (("id", "volume_id", "volume_name", "ossea_config_id"), ()),
     "ossea_configs": (("id", "name", "zone", "template_id", "service_offering_id", "oma_vm_id", "is_active"), ()),
-    "cbt_history": (("id", "job_id", "change_id", "sync_success", "created_at"), ("disk_id",)),
+    "cbt_history": (("id", "job_id", "change_id", "sync_success", "created_at"), ("disk_id", "sync_type")),
     "network_mappings": (
         ("vm_id", "source_network_name", "destination_network_id", "destination_network_name"),
         ("is_test_network",),

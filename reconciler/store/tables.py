@@ -164,6 +164,7 @@ dirty = _table(
     sa.Column("vm_key", KEY, nullable=False, index=True),
     sa.Column("run_id", KEY, nullable=False),
     sa.Column("since", Moment, nullable=False),
+    sa.Column("full_sync", BIG),
 )
 
 leases = _table(

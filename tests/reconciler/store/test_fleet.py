@@ -145,13 +145,15 @@ def test_the_product_s_own_sample_is_read_the_same_everywhere(fleet: Fleet) -> N
 
 
 def test_all_generations_tell_the_same_fleet(fleet: Fleet, furnish: Furnish) -> None:
-    """Except for contexts, which only one has, and for production mappings, which G1 has no room for."""
+    """Except for contexts, which only one has, for production mappings, which G1 has no room for, and for full syncs of
+    volumes that were replaced, which G3 does not tell apart."""
     assert {k: plain(s) for k, s in fleet.items()} == {k: plain(s) for k, s in reference(furnish).items()}
 
 
 def plain(source: Source) -> Source:
     tests = tuple(sorted((m for m in source.mappings if m.is_test), key=lambda m: m.source))
-    return replace(source, mappings=tests, context_id=None, context_status=None)
+    disks = tuple(replace(disk, full_sync=None) for disk in source.disks)
+    return replace(source, disks=disks, mappings=tests, context_id=None, context_status=None)
 
 
 def reference(furnish: Furnish) -> Fleet:
@@ -256,6 +258,26 @@ def test_several_active_configurations_are_none_unless_the_volumes_name_one(stor
 def test_a_configuration_that_does_not_fit_is_told(change: dict[str, Any], expected: str) -> None:
     made = vms.changed(vms.rows(), "ossea_configs", {"id": 1}, **change)
     assert told(made, 6).findings[0].endswith(expected)
+
+
+FULL_SYNCS = {
+    "the job says so": ({}, "initial", True),
+    "the job says so otherwise": ({}, "Full", True),
+    "the job is of another kind": ({}, "incremental", False),
+    "the history says so": ({"sync_type": "full"}, "incremental", True),
+    "the history says otherwise": ({"sync_type": "incremental"}, "initial", False),
+    "it failed": ({"sync_success": False}, "initial", False),
+    "it gave no ChangeID": ({"change_id": ""}, "initial", False),
+}
+
+
+@pytest.mark.parametrize("case", FULL_SYNCS)
+def test_a_full_sync_is_told_by_the_history_or_else_by_its_job(case: str) -> None:
+    entry, kind, full = FULL_SYNCS[case]
+    made = vms.changed(vms.rows(Vm(53, "synced")), "replication_jobs", {"id": vms.job(53)}, replication_type=kind)
+    made = vms.changed(made, "cbt_history", {"job_id": vms.job(53)}, **entry)
+    (disk,) = told(made, 53).disks
+    assert (disk.full_sync == made["cbt_history"][-1]["id"]) is full
 
 
 def test_mappings_under_a_name_that_several_bear_are_not_used() -> None:

@@ -117,7 +117,7 @@ def test_a_run_that_was_opened_comes_back_as_it_was(store: Database) -> None:
 def test_two_runs_within_one_second_have_two_ids(store: Database) -> None:
     with store.begin() as connection:
         first = opened(connection)
-        journal.finish(connection, first, (), NOW)
+        journal.finish(connection, first, {}, NOW)
         second = opened(connection, plan(duration=HOUR))
         assert second.id == f"{first.id}-2"
         assert journal.latest(connection)[KEY].id == second.id
@@ -161,7 +161,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any], str]] = {
         "stuck",
     ),
     "finish": (
-        lambda c, run: journal.finish(c, run, (), LATER),
+        lambda c, run: journal.finish(c, run, {}, LATER),
         {"state": RunState.COMPLETED, "finished_at": LATER},
         "finished",
     ),
@@ -183,7 +183,7 @@ def test_a_run_that_ended_is_never_written_again(store: Database, change: str) -
     do, _, _ = CHANGES[change]
     with store.begin() as connection:
         before = opened(connection)
-        ended = journal.finish(connection, before, (), NOW)
+        ended = journal.finish(connection, before, {}, NOW)
     with store.begin() as connection, pytest.raises(LookupError, match="has ended already"):
         do(connection, before)
     with store.read() as connection:
@@ -194,7 +194,7 @@ def test_a_run_that_ended_is_never_written_again(store: Database, change: str) -
 def test_a_run_ends_as_completed_or_rolled_back(store: Database, failed: bool) -> None:
     with store.begin() as connection:
         run = journal.turn_back(connection, opened(connection), "over", NOW, failed=failed)
-        ended = journal.finish(connection, run, (), LATER)
+        ended = journal.finish(connection, run, {}, LATER)
         assert journal.unfinished(connection) == ()
         assert journal.unfinished_of(connection, KEY) is None
     assert ended.state is (RunState.ROLLED_BACK if failed else RunState.COMPLETED)
@@ -208,11 +208,11 @@ def test_a_run_that_failed_once_stays_failed(store: Database) -> None:
 
 def test_replicas_left_written_are_dirty_from_then_on(store: Database) -> None:
     with store.begin() as connection:
-        journal.finish(connection, opened(connection), ["v1", "v2"], NOW)
+        journal.finish(connection, opened(connection), {"v1": None, "v2": 7}, NOW)
         second = opened(connection, plan(duration=HOUR))
-        journal.finish(connection, second, ["v2"], LATER)
-        assert journal.dirty(connection, KEY) == {"v1", "v2"}
-        assert journal.dirty(connection, "another") == frozenset()
+        journal.finish(connection, second, {"v2": 9}, LATER)
+        found = journal.dossiers(connection, [KEY, "another"])
+        assert {key: found[key].dirty for key in found} == {KEY: {"v1": None, "v2": 9}, "another": {}}
         rows = {x.volume_id: (x.run_id, x.since) for x in connection.execute(tables.dirty.select())}
     assert rows["v2"] == (second.id, LATER)
 
@@ -265,7 +265,7 @@ def test_progress_never_falls(store: Database) -> None:
 
 def test_runs_in_brief_are_those_that_have_not_ended(store: Database) -> None:
     with store.begin() as connection:
-        journal.finish(connection, opened(connection, plan("vm-a")), (), NOW)
+        journal.finish(connection, opened(connection, plan("vm-a")), {}, NOW)
         held = journal.hold(connection, opened(connection, plan("vm-b")), LATER, NOW)
         (brief,) = journal.briefs(connection)
     assert brief == journal.Brief("vm-b", held.spec_id, Direction.THERE, RunState.HOLDING, None, LATER, False)
@@ -371,9 +371,9 @@ def test_after_the_turn_only_the_way_back_is_left_to_do(store: Database) -> None
 
 def test_a_dossier_after_the_end_has_the_number_of_the_next_run_and_the_dirty_replicas(store: Database) -> None:
     with store.begin() as connection:
-        journal.finish(connection, opened(connection), ["v1"], NOW)
+        journal.finish(connection, opened(connection), {"v1": None}, NOW)
         found = journal.dossiers(connection, [KEY])[KEY]
-    assert (found.run, found.attempt, found.dirty) == (None, 2, {"v1"})
+    assert (found.run, found.attempt, found.dirty) == (None, 2, {"v1": None})
 
 
 def test_dossiers_take_as_many_queries_for_many_as_for_one(store: Database) -> None:
@@ -439,7 +439,7 @@ def test_a_transaction_that_fails_leaves_nothing_of_a_run(store: Database) -> No
         run = opened(connection, plan(disks=2))
         for learned in LEARNED:
             journal.learn(connection, run, learned, NOW)
-        journal.finish(connection, run, ["v1"], NOW)
+        journal.finish(connection, run, {"v1": None}, NOW)
         inventory.end(connection, KEY, NOW, "over")
         raise RuntimeError("died")
 

@@ -75,6 +75,7 @@ class Vm:
                 "source_vm_name": self.name,
                 "vcenter_host": self.vcenter,
                 "status": status,
+                "replication_type": "incremental" if which else "initial",
                 "progress_percent": 100 if status == "completed" else self.progress,
                 "context_status": self.context,
                 "ossea_config_id": 1,

@@ -210,6 +210,33 @@ def test_19_dirty_copy_is_home_but_never_called_ready(tmp_path: Path) -> None:
         assert [(r.code, r.fix) for r in found.reasons] == [("REPLICA_DIRTY", "run a full sync of dirty-copy")]
 
 
+@pytest.mark.parametrize("generation", ["embedded", "g1", "g3"])
+def test_19_dirty_copy_is_clean_again_after_a_full_sync_and_no_other(
+    request: pytest.FixtureRequest, generation: str, tmp_path: Path
+) -> None:
+    with a_house(request, generation, tmp_path, 19) as drill:
+        dirtied(drill)
+        for kind, success in (("incremental", True), ("initial", False)):
+            synced(drill, generation, kind, success)
+            assert isinstance(drill.planned(house.spec("dirty-copy"), again=True), Refusal)
+        synced(drill, generation, "initial", success=True)
+        assert isinstance(drill.planned(house.spec("dirty-copy"), again=True), Plan)
+
+
+def synced(drill: Drill, generation: str, kind: str, success: bool) -> None:
+    """Replication ran once more, and its context is ready again."""
+    number = 5000 + len(drill.rows("select id from cbt_history"))
+    named = ", disk_id" if generation != "g1" else "", ", 'disk-2000'" if generation != "g1" else ""
+    drill.edit(
+        "insert into replication_jobs (id, source_vm_id, source_vm_name, replication_type, status, created_at) "
+        f"values ('job-{number}', '{vms.uuid(19)}', 'dirty-copy', '{kind}', 'completed', '2026-11-24 16:00:00')",
+        f"insert into cbt_history (id, job_id, change_id, sync_success, created_at{named[0]}) "
+        f"values ({number}, 'job-{number}', '52 a1/{number}', {int(success)}, '2026-11-24 16:30:00'{named[1]})",
+    )
+    if context_of(drill, "dirty-copy") is not None:
+        drill.edit("update vm_replication_contexts set current_status = 'ready_for_failover'")
+
+
 def test_19_dirty_copy_is_left_for_replication_to_clean_up_in_its_context(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
