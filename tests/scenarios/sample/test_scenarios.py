@@ -56,10 +56,12 @@ class Service:
         (self.folder / name).unlink()
 
     def turn(self) -> None:
-        """One turn, and the time until the next one; a daemon that has nothing to do looks again within a minute."""
+        """One turn, and the time until the next one: a minute at the most, and some time where VMs only wait to begin."""
         done, now = self.daemon.turn(), self.drill.clock.now()
         rest = (done.next_at or now + timedelta(seconds=10)) - now
-        self.drill.advance(min(max(rest, timedelta(seconds=1)), timedelta(minutes=1)))
+        waiting = bool(done.passes) and all(seen.run is None for seen in done.passes)
+        least = timedelta(seconds=30 if waiting else 1)
+        self.drill.advance(min(max(rest, least), timedelta(minutes=1)))
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Turns until this is so."""
@@ -405,7 +407,7 @@ REFUSED = {
 
 def fleet(names: tuple[str, ...]) -> str:
     entries = "".join(f"  - vm: {house.reference(name)}\n" for name in names)
-    return f"defaults: {{state: test-failover, for: 1h}}\nvms:\n{entries}"
+    return f"defaults: {{state: test-failover, for: 5m}}\nvms:\n{entries}"
 
 
 def test_12_all_sample_vms_declared_in_one_commit_with_five_at_a_time(tmp_path: Path) -> None:
@@ -421,20 +423,16 @@ def test_12_all_sample_vms_declared_in_one_commit_with_five_at_a_time(tmp_path: 
 
         service.turn()
         refused = {line.partition(":")[0] for line in service.lines if "is refused, nothing was sent" in line}
-        accepted = tuple(name for name in ANY if name not in REFUSED)
         assert refused == REFUSED
-        while not service.is_("completed", *(house_name(name) for name in accepted)):
+        tested = {name.partition(" on ")[0] for name in ANY if name not in REFUSED} | {"web-01"}  # once WEB.01 is through
+        while not service.is_("completed", *tested):
             service.turn()
             most = max(most, going())
-            assert len(service.passes) < 100_000
+            assert len(service.passes) < 10_000
         assert most == 5
         assert drill.proof() == before
-        assert len(drill.runs()) == len(accepted)
+        assert sorted(run.vm_name for run in drill.runs()) == sorted(tested)
         assert not any(MARK in vm["tags"] for vm in drill.cloud.truth()["vms"].values())
-
-
-def house_name(label: str) -> str:
-    return label.partition(" on ")[0]
 
 
 def test_12_vms_that_wait_take_nobody_s_place(tmp_path: Path) -> None:
