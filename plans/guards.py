@@ -30,6 +30,10 @@ PASSING = frozenset({"ACTIVE_JOBS"})
 """Codes of reasons that go away by themselves: a test that was accepted waits for them."""
 
 
+FAILED_OVER = frozenset({"failed_over_test", "failed_over_live"})
+"""What a VM's context is while a failover has it."""
+
+
 def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
     """Everything that stands against starting this test now, in the order in which one would mend it."""
     return tuple(reason for guard in GUARDS for reason in guard(spec, world))
@@ -78,6 +82,22 @@ def _idle(_spec: Spec, world: World) -> Iterator[Reason]:
         progress = f", {job.progress:.0f} %" if job.progress is not None else ""
         fix = f"wait for it or cancel it; `failover why {world.source.name}` follows it"
         yield Reason("ACTIVE_JOBS", f"{job.kind} job {job.id} is {job.status}{progress}", fix)
+
+
+def _context(_spec: Spec, world: World) -> Iterator[Reason]:
+    """What the replication system itself has written down of the VM, where it does so."""
+    name, status = world.source.name, world.source.context_status
+    if status in FAILED_OVER:
+        text = f"the replication system has {name} as {status}, and no run of ours did that"
+        fix = f"take that failover back with the tool that began it; if it is over, correct the context of {name}"
+        yield Reason("FAILED_OVER", text, fix)
+    elif status == "cleanup_required":
+        yield Reason(
+            "CLEANUP_REQUIRED", f"the replication system says that {name} needs a clean-up", f"run a full sync of {name}"
+        )
+    elif status == "replicating" and not world.source.active_jobs:
+        text = f"the replication system says that it replicates {name}, though it lists no job"
+        yield Reason("ACTIVE_JOBS", text, f"wait for it; if nothing runs, correct the context of {name}")
 
 
 def _disks(_spec: Spec, world: World) -> Iterator[Reason]:
@@ -137,6 +157,8 @@ def _blocking_rows(_spec: Spec, world: World) -> Iterator[Reason]:
 
 
 def _boot_disk(spec: Spec, world: World) -> Iterator[Reason]:
+    if not world.source.disks:
+        return
     try:
         ordered = placing.in_order(world.source.disks, spec.boot_disk)
     except placing.Ambiguous as unclear:
@@ -159,6 +181,8 @@ def _networks(spec: Spec, world: World) -> Iterator[Reason]:
         yield Reason("UNKNOWN_ADAPTER", f'the VM has no adapter on "{name}"; it has: {known}', fix)
     if not any(card.network for card in placing.cards(spec, world)) and not _has_network_problem(spec, world):
         fix = f"connect at least one adapter to a test network in {spec.origin}"
+        if not world.source.adapters:
+            fix = f"run discovery of {world.source.name}, so that the networks of its adapters are recorded"
         yield Reason("NO_NETWORK", "the guest would have no network at all, and CloudStack would choose one", fix)
 
 
@@ -180,6 +204,7 @@ GUARDS: tuple[Guard, ...] = (
     _described,
     _platform,
     _idle,
+    _context,
     _disks,
     _synced,
     _blocking_rows,

@@ -241,7 +241,8 @@ class Executor:
     def _unseen(self, row: StepRow, now: datetime, why: str, *, again: bool = True) -> Outcome:
         """Looked for until the deadline; then it is sent again where that can do no harm, else it is for a person."""
         if row.deadline is None or now < row.deadline:
-            return Outcome(Kind.WAIT, why, until=now + self.limits.poll)
+            waited = now - (row.started_at or now)
+            return Outcome(Kind.WAIT, why, until=now + min(max(waited / 8, self.limits.poll), LOOK_ON))
         if again:
             return Outcome(Kind.RETRY, why, until=self._again(row))
         return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))

@@ -156,6 +156,13 @@ class _VmSnapshot(_Row):
         return VmSnapshot(self.id, self.displayname or self.name, self.virtualmachineid, self.state)
 
 
+class _Policy(_Row):
+    id: Id
+
+    def record(self) -> str:
+        return self.id
+
+
 class _Network(_Row):
     id: Id
     name: str = ""
@@ -237,6 +244,7 @@ class Kind:
 VOLUMES = Kind("listVolumes", "volume", _Volume)
 MACHINES = Kind("listVirtualMachines", "virtualmachine", _Machine)
 SNAPSHOTS = Kind("listSnapshots", "snapshot", _VolumeSnapshot)
+POLICIES = Kind("listSnapshotPolicies", "snapshotpolicy", _Policy)
 VM_SNAPSHOTS = Kind("listVMSnapshot", "vmsnapshot", _VmSnapshot)
 NETWORKS = Kind("listNetworks", "network", _Network)
 ZONES = Kind("listZones", "zone", _Zone)

@@ -106,6 +106,7 @@ def start(permit: Permit, machine: Machine | None, volumes: Iterable[Volume]) ->
     _demand("INV-07", permit.points_ready, "a rollback point is not ready")
     _demand("INV-10", cloned or permit.replication_idle, "a replication job is running")
     _demand("INV-08", machine is not None, "the guest is not to be seen")
+    _demand("CS-DEP", machine is None or machine.state != "Error", "a guest whose deployment failed is never started")
     nics = machine.nics if machine else ()
     _demand("INV-08", all(n.network_id in permit.allowed_networks for n in nics), "a card is on a forbidden network")
 

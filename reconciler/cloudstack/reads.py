@@ -88,6 +88,13 @@ class Reader:
         found: tuple[VolumeSnapshot, ...] = self._list(parse.SNAPSHOTS, volumeid=permit.uuid("volumeid", volume_id))
         return tuple(s for s in found if s.volume_id == volume_id)
 
+    def policies_of(self, volume_id: str) -> tuple[str, ...]:
+        """The ids of the policies that snapshot that volume by themselves, as far as the account's role may see them."""
+        try:
+            return self._list(parse.POLICIES, volumeid=permit.uuid("volumeid", volume_id))
+        except NotAllowed:
+            return ()
+
     def vm_snapshots(self) -> tuple[VmSnapshot, ...]:
         """All VM snapshot rows, in every state; `name` is the name a person gave."""
         return self._list(parse.VM_SNAPSHOTS)

@@ -232,8 +232,8 @@ class Writer:
         """Make a VM snapshot of the guest's disks, after a fresh look at them. `entity_id` is the new row.
 
         Its job will not name the row: after a lost answer it is found by `name`, which must be this run's alone. `Refused`
-        while the guest is not stopped, a volume snapshot of a disk is being made (the server's check has a gap there), or
-        another VM snapshot is in the way.
+        while the guest is not stopped, a volume snapshot of a disk is being made (the server's check has a gap there) or
+        will be by a policy, or another VM snapshot is in the way.
         """
         permit.snapshot_guest(self._permit, permit.uuid("virtualmachineid", vm_id), name)
         disks = self._looks.volumes_of(vm_id)
@@ -242,6 +242,9 @@ class Writer:
             return blocked
         if any(s.state in BEING_MADE for disk in disks for s in self._looks.snapshots_of(disk.id)):
             return _not_yet("a volume snapshot of one of the guest's disks is being made")
+        if any(self._reader.policies_of(disk.id) for disk in disks):
+            why = "a policy would snapshot one of the guest's disks meanwhile: delete it first"
+            return Refused(NOT_SENT, why, retryable=False)
         return self._submit("createVMSnapshot", job_id, virtualmachineid=vm_id, name=name, snapshotmemory=False)
 
     def revert_guest(self, snapshot_id: str, job_id: str) -> CallOutcome:

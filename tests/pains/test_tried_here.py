@@ -237,6 +237,14 @@ def test_an_offering_of_one_fixed_size_makes_no_smaller_guest_and_leaves_everyth
     assert drill.proof() == before
 
 
+def test_a_vm_without_disks_is_refused_whichever_is_to_boot(drill: Drill) -> None:
+    drill.edit("update vm_disks set disk_id = '' where id = 1")
+    for more in ("", "boot_disk: disk-2000\n"):
+        found = drill.planned(drill.spec(PG, more=more))
+        assert isinstance(found, Refusal)
+        assert "NO_DISKS" in {reason.code for reason in found.reasons}
+
+
 # --- networks ---------------------------------------------------------------------------------------------------------
 
 

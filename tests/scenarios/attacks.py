@@ -16,7 +16,7 @@ from tests.scenarios.house import APPLIANCE, KEYS, Drill, Proof
 from tests.scenarios.test_main_job import HOME
 
 Act = Callable[[Drill], object]
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MOST = 4000
 
 

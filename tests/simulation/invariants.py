@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from plans.actions import MARK
 from simulator.model import Snapshot, Vm, VmSnapshot, Volume
 from simulator.wire import Reply
 from tests.scenarios.house import is_mutating
@@ -108,9 +109,9 @@ class Watch:
     # --- what it hears ------------------------------------------------------------------------------------------------
 
     def arriving(self, command: str, flat: dict[str, str]) -> None:
-        """A call is on its way to the cloud."""
+        """A call is about to arrive. What left in good order and was long on its way is judged by what comes of it."""
         self.strangers()
-        if not is_mutating(command):
+        if not is_mutating(command) or self.stage.late:
             return
         plain = {k.lower(): v for k, v in flat.items()}
         sent = Sent(command, plain, self._step(command, plain))
@@ -216,6 +217,11 @@ class Watch:
         """Whether the replication system works on this VM now."""
         return bool(self.rows("select 1 from replication_jobs where source_vm_id = ? and status = 'replicating'", vm.key))
 
+    def is_marked(self, ident: str, run: str) -> bool:
+        """Whether an object bears the mark of that run."""
+        tables = (self.cloud.vms, self.cloud.volumes, self.cloud.snapshots)
+        return any(table[ident].tags.get(MARK) == run for table in tables if ident in table)
+
     def left_over(self) -> list[str]:
         """What runs made and is still there."""
         return [ident for ident in self.made if _is_there(self, ident)]
@@ -266,7 +272,7 @@ def ids_are_known(watch: Watch, sent: Sent) -> Iterator[str]:
 
 
 def only_ours(watch: Watch, sent: Sent) -> Iterator[str]:
-    """Nothing is changed that is neither a replica of the run's VM nor made by the run."""
+    """Nothing is changed that is neither a replica of the run's VM nor made by the run, or at least marked with it."""
     if sent.command == "deployVirtualMachine" or sent.step is None:
         return
     vm = watch.vms[_key_of(watch, sent.run)]
@@ -275,7 +281,7 @@ def only_ours(watch: Watch, sent: Sent) -> Iterator[str]:
         snapshot = watch.cloud.snapshots.get(target)
         if snapshot is not None and snapshot.volume not in vm.volumes:
             yield f"{target} is a snapshot of {snapshot.volume}, which is not of {vm.name}"
-    if target not in vm.volumes and of != sent.run:
+    if target not in vm.volumes and of != sent.run and not watch.is_marked(target, sent.run):
         yield f"{target} is not of this run, but of {of or 'somebody else'}"
     there = sent.given.get("virtualmachineid", "").lower()
     home = furniture.appliance(vm.appliance)

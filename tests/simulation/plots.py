@@ -77,7 +77,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Where the process dies: at the nth passing of a point, before or after its nth call; or it only sleeps (`pause`)."""
+    """Where the process dies: at the nth passing of a point, before or after its nth call.
+
+    With `pause` it only sleeps so many seconds, while another one may take over: before its nth call, if that is a look
+    (`pause`), or with its nth change already on the wire (`late`).
+    """
 
     where: str
     nth: int

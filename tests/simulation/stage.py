@@ -104,6 +104,7 @@ class Stage:
     calls: int = 0
     changes: int = 0
     quiet: bool = False
+    late: bool = False
     told: list[str] = field(default_factory=list)
     _passed: dict[str, int] = field(default_factory=dict)
     _within: int = 0
@@ -201,6 +202,7 @@ class Stage:
             self.deaths.remove(death)
             if death.pause:
                 self._sleeps(death.pause)
+                self.late = where == "late"
                 return
             self.note(f"dies at {where}:{passed}")
             raise Died
@@ -230,6 +232,7 @@ class Stage:
     def arriving(self, command: str, flat: dict[str, str]) -> None:
         """A call of the product is on its way."""
         self.calls += 1
+        self.late = False
         if is_mutating(command):
             self.changes += 1
             if not self.quiet:

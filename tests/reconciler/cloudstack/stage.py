@@ -323,6 +323,7 @@ READS: Mapping[str, Callable[[Stage], Any]] = {
     "listVirtualMachines": lambda s: s.client.machines(),
     "listSnapshots": lambda s: s.client.snapshots(),
     "listVMSnapshot": lambda s: s.client.vm_snapshots(),
+    "listSnapshotPolicies": lambda s: s.client.policies_of(DB3[0]),
     "listNetworks": lambda s: s.client.networks(),
     "listZones": lambda s: s.client.zones(),
     "listAsyncJobs": lambda s: s.client.busy(),

@@ -90,7 +90,18 @@ LISTS = {
     "listVirtualMachines": "virtualmachine",
     "listSnapshots": "snapshot",
     "listVMSnapshot": "vmSnapshot",
+    "listSnapshotPolicies": "snapshotpolicy",
     "listAsyncJobs": "asyncjobs",
+}
+
+
+MARKS = {
+    "volume": "size",
+    "virtualmachine": "nic",
+    "snapshot": "volumeid",
+    "vmSnapshot": "current",
+    "snapshotpolicy": "maxsnaps",
+    "asyncjobs": "jobid",
 }
 
 
@@ -98,20 +109,13 @@ def cloud(world: World) -> Callable[[dict[str, str]], Reply]:
     """Just enough of a server: lists of what is in the world, and a job for everything else."""
 
     def belongs(row: dict[str, Any], member: str) -> bool:
-        keys = {
-            "volume": "size",
-            "virtualmachine": "nic",
-            "snapshot": "volumeid",
-            "vmSnapshot": "current",
-            "asyncjobs": "jobid",
-        }
-        return keys[member] in row
+        return row.get("of", member) == member and MARKS[member] in row
 
     def answer(asked: dict[str, str]) -> Reply:
         member = LISTS.get(asked["command"])
         if member is None:
             return envelope({"success": True} if asked["command"] == "deleteVolume" else {"jobid": asked["customjobid"]})
-        wanted = {k: asked[k] for k in ("id", "virtualmachineid") if k in asked}
+        wanted = {k: asked[k] for k in ("id", "virtualmachineid", "volumeid") if k in asked}
         rows = [r for r in world.values() if belongs(r, member) and all(r.get(k) == v for k, v in wanted.items())]
         return envelope({"count": len(rows), member: rows} if rows else {})
 
@@ -259,6 +263,8 @@ FORBIDDEN: list[Case] = [
      {**READY, **machine(GUEST, "guest-1", TEST_NET, LAN)}, lambda w: w.start(GUEST, JOB)),
     ("no guest starts that is not to be seen", "INV-08", {}, {k: v for k, v in READY.items() if k != GUEST},
      lambda w: w.start(GUEST, JOB)),
+    ("no guest starts whose deployment failed", "CS-DEP", {}, {**READY, GUEST: {**READY[GUEST], "state": "Error"}},
+     lambda w: w.start(GUEST, JOB)),
     ("no guest starts under running replication", "INV-10", {"replication_idle": False}, READY,
      lambda w: w.start(GUEST, JOB)),
     ("no replica leaves under running replication", "INV-10", {"replication_idle": False}, AT_HOME,
@@ -379,6 +385,9 @@ HELD_BACK: list[tuple[str, dict[str, Any], World, Call, bool]] = [
      lambda w: w.detach(R1, JOB), True),
     ("no attach is sent behind a detach", {}, {**AT_HOME, **volume(R1, APPLIANCE, 1, jobid=JOB, jobstatus=0)},
      lambda w: w.attach(R1, GUEST, 0, JOB), True),
+    ("a policy that would snapshot a disk meanwhile holds a VM snapshot back", {},
+     {**READY, JOB: {"of": "snapshotpolicy", "id": JOB, "volumeid": R1, "maxsnaps": 3}},
+     lambda w: w.snapshot_guest(GUEST, "whole", JOB), False),
     ("a guest that runs is not snapshotted", {}, {**READY, **RUNNING}, lambda w: w.snapshot_guest(GUEST, "w", JOB), True),
     ("a guest that runs is not reverted", OURS, {**SNAPPED, **RUNNING}, lambda w: w.revert_guest(WHOLE, JOB), True),
     *((f"a volume snapshot that is {state} holds a VM snapshot back", {}, {**READY, **snapshot(POINT, R1, state)},

@@ -56,12 +56,13 @@ def read(database: Database) -> Fleet:
 
 @dataclass(frozen=True)
 class Case:
-    """A VM, the codes of the reasons against testing it, and what else is to be seen of it."""
+    """A VM, the codes of the reasons against testing it (some only where there are contexts), and what else is seen of it."""
 
     number: int
     codes: tuple[str, ...] = ()
     shows: dict[str, Any] = field(default_factory=dict)
     finding: str | None = None
+    in_context: tuple[str, ...] = ()
 
 
 CASES = (
@@ -80,7 +81,8 @@ CASES = (
     Case(10, ("ACTIVE_JOBS",), {"active_jobs": (ActiveJob(vms.job(10, 1), "replication", "replicating", 42),)}),
     Case(11, ("ACTIVE_JOBS",), {"active_jobs": (ActiveJob(vms.job(11, 1), "replication", "ready_for_sync", 0),)}),
     Case(12, ("ACTIVE_JOBS",), {"active_jobs": (ActiveJob("stuck-1", "failover", "pending"),)}),
-    *(Case(number) for number in (13, 14, 15, 16, 17, 18, 19)),
+    *(Case(number) for number in (13, 14, 16, 17, 18, 19)),
+    Case(15, in_context=("FAILED_OVER",)),
     Case(20, ("BOOT_DISK_AMBIGUOUS",), {"firmware": "uefi", "keys": ("disk-2000", "disk-31000"), "units": (1, 0)}),
     Case(21, ("VM_UNDESCRIBED", "VOLUME_MISSING", "NO_NETWORK"), {"name": "discovered-only", "last_job_id": None}),
     Case(22, ("VM_UNDESCRIBED",), {"cpus": 0, "memory_mb": 0}),
@@ -112,7 +114,8 @@ def test_a_sample_vm_is_read_as_what_it_is(fleet: Fleet, case: Case) -> None:
     assert {what: shown(source, what) for what in case.shows} == case.shows
     assert [finding for finding in source.findings if case.finding is None or case.finding not in finding] == []
     assert bool(source.findings) is (case.finding is not None)
-    assert tuple(dict.fromkeys(reason.code for reason in reasons(source))) == case.codes
+    codes = (*case.codes, *(case.in_context if source.context_id else ()))
+    assert tuple(dict.fromkeys(reason.code for reason in reasons(source))) == codes
 
 
 def reasons(source: Source) -> tuple[guards.Reason, ...]:

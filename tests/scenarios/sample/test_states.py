@@ -120,8 +120,32 @@ def test_15_live_done_is_refused_and_its_guest_never_touched(
         assert isinstance(found, Refusal)
         texts = " ".join(reason.text for reason in found.reasons)
         assert f"attached to VM {cloud.LIVE_GUEST}" in texts
-        assert "VOLUME_NOT_AVAILABLE" in {reason.code for reason in found.reasons}
+        codes = {reason.code for reason in found.reasons}
+        assert codes == {"VOLUME_NOT_AVAILABLE", *(["FAILED_OVER"] if generation == "g3" else [])}
         assert (drill.attempted(), drill.proof()) == ([], before)
+
+
+CONTEXTS = {
+    "failed_over_test": "FAILED_OVER",
+    "failed_over_live": "FAILED_OVER",
+    "cleanup_required": "CLEANUP_REQUIRED",
+    "replicating": "ACTIVE_JOBS",
+    "ready_for_failover": None,
+    "discovered": None,
+    "completed": None,
+    "failed": None,
+}
+
+
+def test_a_plan_is_refused_while_the_context_says_that_something_else_has_the_vm(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with a_house(request, "g3", tmp_path, 13) as drill:
+        for status, code in CONTEXTS.items():
+            drill.edit(f"update vm_replication_contexts set current_status = '{status}'")
+            found = drill.planned(house.spec("test-running"))
+            codes = [reason.code for reason in found.reasons] if isinstance(found, Refusal) else [None]
+            assert codes == [code], status
 
 
 # --- 16 half-moved ----------------------------------------------------------------------------------------------------

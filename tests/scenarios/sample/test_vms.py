@@ -78,7 +78,7 @@ EXPECTED: dict[tuple[str, str], Planned | Refused] = {
     ("twin on vcenter2.example.org", ""): Planned("twin-test"),
     ("shared-vol", ""): Refused(("VOLUME_SHARED",), "disk-2000, disk-2001 point to one volume"),
     ("big-64", ""): Planned("big-64-test", tuple(f"disk-{n}" for n in range(2000, 2016))),
-    ("bad-json", ""): Refused(("NO_NETWORK",), "no network at all"),
+    ("bad-json", ""): Refused(("NO_NETWORK",), "run discovery of bad-json"),
     ("name-keyed", ""): Planned("name-keyed-test", warning="stored under the name name-keyed instead of its uuid"),
 }
 
