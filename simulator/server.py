@@ -50,7 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Parameters in the form, or in the query."""
         length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY)
-        form = self.rfile.read(length).decode("utf-8", "replace")
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever sent it has died meanwhile: half a form is no request
+            self.close_connection = True
+            return
+        form = body.decode("utf-8", "replace")
         query = urlsplit(self.path).query
         self._serve("POST", f"{query}&{form}" if query and form else query or form)
 

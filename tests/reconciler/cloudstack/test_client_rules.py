@@ -1,4 +1,4 @@
-"""Section 16 of the CloudStack contract, rule by rule: each shown on the simulated cloud, or on a server that answers as told.
+"""Section 16 of the CloudStack contract, rule by rule: each shown on the simulated cloud or a server that answers as told.
 
 A test's name carries its rule's number; the last test sees to it that every number has one.
 """

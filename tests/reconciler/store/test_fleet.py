@@ -56,7 +56,7 @@ def read(database: Database) -> Fleet:
 
 @dataclass(frozen=True)
 class Case:
-    """A VM, the codes of the reasons against testing it (some only where there are contexts), and what else is seen of it."""
+    """A VM, the codes of the reasons against testing it (some only where contexts are kept), and what else is seen."""
 
     number: int
     codes: tuple[str, ...] = ()
