@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,21 @@ def test_a_connection_is_kept(server: Server) -> None:
         assert (reply.version, reply.status, bool(reply.read())) == (11, 200, True)
         assert connection.sock is not None
     connection.close()
+
+
+@pytest.mark.parametrize("sent", [0, 1, -1], ids=["nothing of it", "one byte of it", "all but one byte of it"])
+def test_a_form_whose_sender_hangs_up_before_its_end_is_no_call(server: Server, world: World, sent: int) -> None:
+    form = urlencode(signed("deleteVolume", id=world.volume())).encode()
+    part = form[:sent]
+    where = urlsplit(server.url)
+    before = (dict(world.cloud.calls), world.cloud.truth())
+    head = f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {len(form)}\r\n\r\n"
+    with socket.create_connection((str(where.hostname), where.port), timeout=WAIT) as line:
+        line.sendall(head.encode() + part)
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(1) == b""
+    assert (dict(world.cloud.calls), world.cloud.truth()) == before
+    assert requests.post(server.url, data=signed("listZones"), timeout=WAIT).status_code == 200
 
 
 def control(server: Server, method: str, path: str, **body: Any) -> requests.Response:
