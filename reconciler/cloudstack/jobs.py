@@ -5,7 +5,8 @@ of its own job and, when that ended and a look does not settle the matter, `sett
 follows the jobs of the one before it by the same calls. Deadlines are the caller's.
 
 The bulk read is evidence for the jobs that it shows and for no others: it is cut short on some servers, and shows the jobs
-of one account. What it does not show is asked for by itself, and what it has shown for long is, too.
+of one account. What it does not show is asked for by itself. What it has shown for long is doubted: one such job is asked
+for now and then, and when the list turns out to be wrong about it, all of them.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ class Watch:
         return replace(self, is_pending=shown, unlisted=False)
 
     def is_due(self, outstanding: int, now: datetime) -> bool:
-        """Whether to ask for this job by itself: as one of few, as one that no list shows, or because it takes so long."""
-        if self.result is not None:
+        """Whether to ask for this job by itself: as one of few, or as one that no list shows."""
+        if self.result is not None or not (self.unlisted or outstanding < FEW):
             return False
-        if self.unlisted or outstanding < FEW:
-            pause = next_poll(1, self.polls - 1) if self.polls else None
-            return pause is None or now >= self.asked_at + pause
-        return self.is_pending and now >= self.asked_at + DOUBT * (1 << min(self.polls, DOUBLINGS))
+        pause = next_poll(1, self.polls - 1) if self.polls else None
+        return pause is None or now >= self.asked_at + pause
+
+    def is_doubtful(self, now: datetime) -> bool:
+        """Whether only the list says, and has said for long, that this job runs."""
+        return self.is_pending and not self.unlisted and now >= self.asked_at + DOUBT
 
 
 class JobBoard:
@@ -82,6 +85,7 @@ class JobBoard:
         self._watched: dict[str, Watch] = {}
         self._listed: frozenset[str] | None = None
         self._listed_at: datetime | None = None
+        self._doubted_at: datetime | None = None
 
     def refresh(self, outstanding: Iterable[str]) -> frozenset[str]:
         """Bring the board up to date for these jobs, where that is due, and return those that are pending.
@@ -98,7 +102,18 @@ class JobBoard:
             self._list(now)
         for job in [job for job, watch in self._watched.items() if watch.is_due(len(wanted), now)]:
             self._ask(job)
+        self._doubt(now)
         return frozenset(job for job, watch in self._watched.items() if watch.is_pending)
+
+    def _doubt(self, now: datetime) -> None:
+        """Ask for the job that the list has shown longest, and for the next ones as long as it proves wrong."""
+        if self._doubted_at is not None and self._doubted_at <= now < self._doubted_at + LONGEST:
+            return
+        doubtful = [job for job, watch in self._watched.items() if watch.is_doubtful(now)]
+        for job in sorted(doubtful, key=lambda j: self._watched[j].asked_at):
+            self._doubted_at = now
+            if isinstance(self._ask(job), JobPending):
+                return
 
     def _list(self, now: datetime) -> None:
         shown = self._client.pending_jobs()

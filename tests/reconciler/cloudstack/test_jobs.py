@@ -146,6 +146,17 @@ def test_a_job_that_a_stale_list_shows_for_ever_is_found_to_have_ended(client_fo
     assert server.commands().count("queryAsyncJobResult") == len(wanted)
 
 
+def test_a_list_that_tells_the_truth_is_doubted_by_one_question_every_ten_seconds(client_for, hand):
+    pending = {job(n) for n in range(100)}
+    with server_with(pending) as server:
+        board = board_on(client_for, server, hand)
+        for _ in range(0, 600, 2):
+            assert board.refresh(pending) == pending
+            hand.wait(2)
+    asked = [sent["jobid"] for sent in server.received if sent["command"] == "queryAsyncJobResult"]
+    assert len(asked) == len(set(asked)) == (600 - DOUBT.total_seconds()) // LONGEST.total_seconds()
+
+
 def test_a_new_process_follows_the_jobs_of_the_one_before(client_for, hand):
     pending = {job(1)}
     with server_with(pending) as server:
