@@ -312,8 +312,8 @@ class Cloud:
             return next((row for row in self.accounts.values() if text in (row.id, str(row.n))), None)
         rows = self.table(kind)
         found = rows.get(text.lower()) or rows.get(text)
-        everything = [*rows.values(), *(self.system_vms.values() if kind == "VirtualMachine" else ())]
         if found is None and text.isdigit():
+            everything = (*rows.values(), *(self.system_vms.values() if kind == "VirtualMachine" else ()))
             found = next((row for row in everything if row.n == int(text)), None)
         return found
 
