@@ -28,10 +28,10 @@ def _failovers() -> list[Row]:
     r = failovers.run(VMS, 1, SECONDS, SLOTS, POLL)
     bound_there, bound_back = r.jobs_there * SECONDS / SLOTS, r.jobs_back * SECONDS / SLOTS
     return [
-        Row(f"makespan / bound, {VMS} failovers, {r.jobs_there} jobs there", r.there / bound_there, 1.15, digits=3),
-        Row(f"makespan / bound, {VMS} taken back, {r.jobs_back} jobs", r.back / bound_back, 1.15, digits=3),
-        Row(f"API calls per mutating action ({r.calls} / {r.actions})", r.calls / r.actions, 1.6, digits=2),
-        Row("controller CPU per mutating action", 1000 * r.cpu / r.actions, 5, "ms", 1),
+        Row("makespan there / bound", r.there / bound_there, f"{VMS} failovers, {r.jobs_there} jobs"),
+        Row("makespan back / bound", r.back / bound_back, f"{VMS} taken back, {r.jobs_back} jobs"),
+        Row("API calls per mutating action", r.calls / r.actions, f"{r.calls} / {r.actions}"),
+        Row("controller CPU per mutating action", 1000 * r.cpu / r.actions, f"{r.cpu:.1f} s / {r.actions}"),
     ]
 
 
@@ -47,8 +47,8 @@ def _commands() -> list[Row]:
         helping = _median([failover, "--help"], folder)
         planning = _median([failover, "plan", "specs"], folder)
     return [
-        Row("failover --help", helping, 150, "ms"),
-        Row("failover plan, 2 VMs", planning, 500, "ms"),
+        Row("failover --help", helping, "median of 6"),
+        Row("failover plan, 2 VMs", planning, "median of 6"),
     ]
 
 
