@@ -71,7 +71,7 @@ def _member(name: str, text: str) -> str:
 def _check(name: str, text: str) -> None:
     if len(text) > MAX_VALUE:
         raise InvariantViolated("CS-WIR", f"parameter {name} is longer than {MAX_VALUE} characters")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+    if not text.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise InvariantViolated("CS-WIR-16", f"parameter {name} holds control characters or half a character")
 
 

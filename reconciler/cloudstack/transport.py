@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlencode
 
 import cs
 import requests
 import requests.adapters
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 
 from reconciler.cloudstack import signing
 from reconciler.cloudstack.endpoint import Endpoint
@@ -31,6 +31,12 @@ EXPIRES = timedelta(minutes=10)
 EXPIRES_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 CHUNK = 64 * 1024
 HIDDEN = b"***"
+HEADERS = {
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": "failover",
+}
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +77,9 @@ class Transport(cs.CloudStack):
         self._at = endpoint
         self._clock = clock
         # Asked once: requests would read the proxy variables anew for every call.
-        self._proxies = requests.utils.get_environ_proxies(endpoint.url)
+        self._proxies = dict(requests.utils.get_environ_proxies(endpoint.url))
+        self._url = requests.Request("POST", endpoint.url).prepare().url
+        self._hidden = tuple(SecretBytes(form) for kept in (endpoint.key, endpoint.secret) for form in _forms(kept))
         if endpoint.exposed:
             log.warning("%s is plain http: the API key and every command travel readable; use https", endpoint.url)
 
@@ -104,14 +112,15 @@ class Transport(cs.CloudStack):
     def _exchanged(self, command: str, flat: dict[str, str]) -> Answer:
         prepared, signed = self._prepared(command, flat)
         deadline = time.monotonic() + self._at.timeout_connect + self._at.timeout_read
-        with self.session.send(
+        # The adapter beneath the session: what the session adds are redirects, cookies and hooks, of which we want none.
+        response = self.session.get_adapter(self._at.url).send(
             prepared,
+            stream=True,
             timeout=(self._at.timeout_connect, self._at.timeout_read),
             verify=self.verify,
             proxies=self._proxies,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        )
+        with response:
             answer = self._answer(response, deadline)
         kind = self._without_secrets(answer.content_type.encode(), signed).decode()
         return replace(answer, content_type=kind, body=self._without_secrets(answer.body, signed))
@@ -120,17 +129,18 @@ class Transport(cs.CloudStack):
         expires = (self._clock() + EXPIRES).strftime(EXPIRES_FORMAT)
         own = {"apiKey": self._at.key.get_secret_value(), "signatureVersion": "3", "expires": expires}
         _, parameters = self._prepare_request(command, **flat, **own)  # type: ignore[no-untyped-call]
-        parameters["signature"] = signing.signature(parameters, self._at.secret.get_secret_value())
-        request = requests.Request("POST", self._at.url, data=parameters).prepare()
-        return request, SecretStr(parameters["signature"])
+        signed = SecretStr(signing.signature(parameters, self._at.secret.get_secret_value()))
+        body = urlencode({**parameters, "signature": signed.get_secret_value()}).encode()
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = "POST", self._url, body
+        request.headers = requests.structures.CaseInsensitiveDict({**HEADERS, "Content-Length": str(len(body))})
+        return request, signed
 
     def _without_secrets(self, body: bytes, signed: SecretStr) -> bytes:
         """What a server or a proxy echoes of our keys goes no further: its texts end in journals and on screens."""
-        for secret in (self._at.key, self._at.secret, signed):
-            plain = secret.get_secret_value()
-            for form in {plain, quote(plain, safe=""), quote_plus(plain)}:
-                if (found := form.encode()) in body:
-                    body = body.replace(found, HIDDEN)
+        for form in (*(hidden.get_secret_value() for hidden in self._hidden), *_forms(signed)):
+            if form in body:
+                body = body.replace(form, HIDDEN)
         return body
 
     def _answer(self, response: requests.Response, deadline: float) -> Answer:
@@ -156,6 +166,12 @@ class Transport(cs.CloudStack):
         sent = not any(_before_sending(cause) for cause in causes)
         silent = isinstance(lost, requests.Timeout)
         return Unreachable(_told(lost, causes), self.where(command), _advice(causes), sent=sent, silent=silent)
+
+
+def _forms(kept: SecretStr) -> frozenset[bytes]:
+    """A secret as it may stand in an answer: as it is, or escaped for an address or a form."""
+    plain = kept.get_secret_value()
+    return frozenset(form.encode() for form in (plain, quote(plain, safe=""), quote_plus(plain)))
 
 
 # Named, not imported: urllib3 is not ours to depend on, and requests does not hand these classes on.
