@@ -114,8 +114,13 @@ def _offered(offer: Offer) -> str:
 
 
 def _wrapped(title: str, text: str, width: int) -> Iterator[Line]:
-    rows = textwrap.wrap(text, max(20, min(width, WIDE) - len(title)))
+    rows = _rows_of(text, min(width, WIDE) - len(title))
     yield from (line(title if n == 0 else " " * len(title), row) for n, row in enumerate(rows))
+
+
+def _rows_of(text: str, width: int) -> list[str]:
+    """The text on lines of this width; names and ids stay in one piece."""
+    return textwrap.wrap(text, max(20, width), break_long_words=False, break_on_hyphens=False)
 
 
 def _table(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
@@ -156,7 +161,7 @@ def _rows(step: Step, widths: tuple[int, int, int], beside: bool) -> Iterator[Li
 def _detail(step: Step, width: int) -> Iterator[Line]:
     words = wording.of(step.action)
     text = f"needs: {words.needs}; then: {words.effect}; risk: {words.risk}"
-    for row in textwrap.wrap(text, max(20, min(width, WIDE) - 9)):
+    for row in _rows_of(text, min(width, WIDE) - 9):
         yield line(Span(f"         {row}", Meaning.HISTORY))
 
 
@@ -168,7 +173,7 @@ def _hold(plan: Plan, width: int) -> Iterator[Line]:
         text = f"hold {duration}, then it waits for you: `failover end {plan.vm}` steps back: {back}"
     else:
         text = f"hold {duration}, then steps back: {back} (about {format_duration(plan.takes_back)})"
-    for n, row in enumerate(textwrap.wrap(text, max(20, min(width, WIDE) - 9))):
+    for n, row in enumerate(_rows_of(text, min(width, WIDE) - 9)):
         yield line(f"  {number:>2}  ", Span("=", Meaning.VERIFIED), f"  {row}") if n == 0 else line(f"         {row}")
 
 

@@ -96,9 +96,9 @@ def find(
         return found[0]
     if found:
         where = ", ".join(f"{v.key} on {v.vcenter or 'unknown vCenter'}" for v in found)
-        raise AmbiguousVm(
-            f'"{name}" is not one VM but {len(found)}: {where}; say `vm: {{name: {name}, vcenter: …}}` or a uuid'
-        )
+        apart = len({v.vcenter for v in found}) == len(found)
+        also = f", or in a spec `vm: {{name: {name}, vcenter: …}}`" if apart else ""
+        raise AmbiguousVm(f'"{name}" is not one VM but {len(found)}: {where}; say its uuid{also}')
     close = difflib.get_close_matches(name or uuid or "", [v.name for v in pool], n=3)
     hint = f"; did you mean {', '.join(close)}?" if close else "; `failover status` lists the replicated VMs"
     on = f" on {vcenter}" if vcenter else ""
@@ -153,9 +153,18 @@ class Legacy:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def project(self, connection: sa.Connection, run: Run, status: str, now: datetime, ended: bool = False) -> None:
-        """Show a run in `failover_jobs`, in the documented words; made on the first call."""
+    def project(self, connection: sa.Connection, shown: Sequence[tuple[Run, str]], now: datetime, ended: bool = False) -> None:
+        """Show runs, each in a status, in `failover_jobs`, in the documented words; made on the first call."""
+        rows = [{"of": run.id, **self._state(run, status, now, ended)} for run, status in shown]
+        if not rows or connection.execute(self._shown, rows).rowcount == len(rows):
+            return
         table = self.tables["failover_jobs"]
+        for (run, _), values in zip(shown, rows, strict=True):
+            if connection.execute(self._shown, values).rowcount == 0:
+                row = {**self._face(connection, run), "created_at": run.created_at.replace(tzinfo=None), **values}
+                connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
+
+    def _state(self, run: Run, status: str, now: datetime, ended: bool) -> dict[str, Any]:
         values = {
             "status": self._word(status),
             "destination_vm_id": run.guest_id,
@@ -164,10 +173,7 @@ class Legacy:
             "completed_at": now.replace(tzinfo=None) if ended else None,
             "updated_at": now.replace(tzinfo=None),
         }
-        values = {k: v for k, v in values.items() if k in table.c}
-        if connection.execute(self._shown, {"of": run.id, **values}).rowcount == 0:
-            row = {**self._face(connection, run), "created_at": run.created_at.replace(tzinfo=None), **values}
-            connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
+        return {k: v for k, v in values.items() if k in self.tables["failover_jobs"].c}
 
     @cached_property
     def _shown(self) -> sa.Update:

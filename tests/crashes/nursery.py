@@ -1,8 +1,9 @@
 """Lives by the hundred: a process that has everything imported, and forks a child for each life that it is asked for.
 
-Run as `python -m tests.crashes.nursery`; `houses` talks to it in JSON lines. A child is a real process with a process id of
-its own: it runs the command line as a person would, and may be killed by `FAILOVER_CRASH_AT` or, after so many seconds, from
-here. Starting the program anew for every life would be the same, and ten times slower; some lives are led so, too.
+Run as `python -m tests.crashes.nursery`; `homes` talks to it in JSON lines, and so does `world` of the command line's tests.
+A child is a real process with a process id of its own: it runs the command line as a person would, and may be killed by
+`FAILOVER_CRASH_AT` or, after so many seconds, from here. Starting the program anew for every life would be the same, and ten
+times slower; some lives are led so, too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,15 @@ from typing import Any
 
 # What the commands import only when they run.
 import reconciler.cli
+import reconciler.cli.apply
+import reconciler.cli.end
 import reconciler.cli.ending
+import reconciler.cli.history
+import reconciler.cli.plan
 import reconciler.cli.progress
+import reconciler.cli.status
+import reconciler.cli.validate
+import reconciler.cli.why
 import reconciler.daemon
 import reconciler.operations
 import reconciler.wiring
@@ -40,11 +48,9 @@ def main() -> None:
 
 def _live(wanted: dict[str, Any]) -> None:
     """The child: never comes back."""
-    out = os.open(wanted["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for stream, path in ((1, wanted["out"]), (2, wanted.get("err", wanted["out"]))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
     os.environ.update(wanted["env"])
     os.chdir(Path(wanted["folder"]))
     code = 1
@@ -54,6 +60,7 @@ def _live(wanted: dict[str, Any]) -> None:
         code = ended.code if isinstance(ended.code, int) else 1
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

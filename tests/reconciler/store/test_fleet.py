@@ -170,6 +170,7 @@ def test_a_name_that_two_vms_bear_is_no_identity(fleet: Fleet) -> None:
     with pytest.raises(legacy.AmbiguousVm, match=r"not one VM but 2: .* on vcenter\.example\.org, .* vcenter2") as caught:
         legacy.find(fleet.values(), name="twin")
     assert uuid(260) in str(caught.value)
+    assert str(caught.value).endswith("say its uuid, or in a spec `vm: {name: twin, vcenter: …}`")
     assert legacy.find(fleet.values(), name="twin", vcenter="vcenter2.example.org").key == uuid(261)
     assert legacy.find(fleet.values(), uuid=uuid(260).upper()).key == uuid(260)
 
