@@ -11,7 +11,7 @@ from pathlib import Path
 
 from simulator.clock import RealClock, TurnedClock
 from simulator.estate import BadEstate, load_estate
-from simulator.server import serve
+from simulator.server import ROUTES, serve
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "estate.yaml"
 
@@ -43,9 +43,7 @@ def main() -> int:
         return 1
     sys.stdout.write(f"simulated CloudStack {cloud.release} at {server.url}\n")
     if server.control_url:
-        sys.stdout.write(
-            f'control at {server.control_url}: GET /state, POST /clock {{"advance": "30m"}}, GET, POST and DELETE /faults\n'
-        )
+        sys.stdout.write(f"control at {server.control_url}: {ROUTES}\n")
     sys.stdout.flush()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -21,6 +21,7 @@ from simulator.wire import Reply
 
 PATH = "/client/api"
 MAX_BODY = 1024 * 1024
+ROUTES = "GET /state, /calls, /faults; POST /clock, /faults, /guest-writes; DELETE /faults"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -105,7 +106,7 @@ class Server:
             return self.cloud.call(params, method)
 
     def answer_control(self, path: str, method: str, text: str) -> Reply:
-        """A control request: GET /state, /calls, /faults, POST /clock, /faults, /guest-writes with JSON, DELETE /faults."""
+        """A control request, one of `ROUTES`; bodies are JSON."""
         try:
             wanted = json.loads(text) if text else {}
             with self.lock:
@@ -154,9 +155,7 @@ def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) ->
     if (method, path) == ("POST", "/guest-writes"):
         cloud.guest_writes(wanted["vm"], str(wanted.get("what", "guest")))
         return {"written": True}
-    raise KeyError(
-        f"{method} {path}; there are GET /state, /calls, /faults, POST /clock, /faults, /guest-writes, DELETE /faults"
-    )
+    raise KeyError(f"{method} {path}; there are {ROUTES}")
 
 
 def _faults(cloud: Cloud, method: str, wanted: Mapping[str, Any]) -> dict[str, Any]:

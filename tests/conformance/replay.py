@@ -134,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in given.files or records.scenarios() + records.walks():
         lines = on_server(name, given.url, keys, time.sleep, datetime.now(UTC)) if given.url else on_simulator(name)
         counts = tally(lines)
-        print(*told(lines), sep="\n", end="")  # noqa: T201  a command for people
+        for said in told(lines):
+            print(said)  # noqa: T201  a command for people
         print(f"{name}: " + ", ".join(f"{count} {result}" for result, count in counts.items() if count))  # noqa: T201
         worst |= counts[Result.DIFFERENT] > 0
     return int(worst)

@@ -3,14 +3,19 @@
 The common part (zone, hosts, pools, offerings, templates, networks, accounts) is read from the lists in `21-catalogue`,
 with the recorded ids, so that a simulated cloud answers under the very ids that the requests name. `estate(scenario)`
 adds what that recording found left over. Keys are made up: the recordings hold none.
+
+    python -m tests.conformance.setup > ground.yaml    the world of the walks, for `python -m simulator --estate ground.yaml`
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+
+import yaml
 
 from tests.conformance import directions, leftovers, records
 from tests.conformance.doors import Keys
@@ -180,6 +185,12 @@ def common(hypervisor: str) -> dict[str, Any]:
     return world | {"hypervisor": hypervisor, "release": "4.22.1.0"}
 
 
+def walkground() -> dict[str, Any]:
+    """The world of the random walks: the walker may expunge, no clean-up comes round, hosts obey."""
+    settings = {"allow.user.expunge.recover.vm": True, "storage.cleanup.interval": 10**9}
+    return common("KVM") | {"settings": settings, "obliging_hosts": True}
+
+
 def accounts() -> Iterator[dict[str, Any]]:
     known = keys()
     for row in ACCOUNTS:
@@ -248,3 +259,7 @@ def _compute_of(row: Row) -> str | None:
     """The compute offering that a root was made from; the row tells its name, and a number for an id."""
     rows = listed("listServiceOfferings-admin", "serviceoffering")
     return next((str(one["id"]) for one in rows if one["name"] == row.get("serviceofferingname")), None)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(yaml.safe_dump(walkground(), sort_keys=False, allow_unicode=True))

@@ -176,9 +176,7 @@ _VERBS: dict[str, Callable[..., None]] = {
 def walkground() -> tuple[Server, dict[str, str]]:
     """A fresh simulated cloud for a random walk, and the ids of what the walks take for granted."""
     clock = TurnedClock(directions.BEGAN)
-    settings = {"allow.user.expunge.recover.vm": True, "storage.cleanup.interval": 10**9}
-    world = setup.common("KVM") | {"settings": settings, "obliging_hosts": True}
-    cloud = load_estate(world, clock, durations=WALK_SECONDS)
+    cloud = load_estate(setup.walkground(), clock, durations=WALK_SECONDS)
     keys = setup.keys()["walk"]
     door = CloudDoor(cloud)
     return Server(door, {WALKER: keys}, CloudHands(cloud, clock)), remote.symbols(door, keys)

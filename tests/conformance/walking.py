@@ -1,7 +1,8 @@
 """Replays one random walk: after every step the same refusal or outcome, and the same state of everything that lists show.
 
 The walks name objects by symbols (`$vm1`, `$v3` …); a symbol is bound when the step that makes it succeeds. Codes, texts and
-keys are compared as in scenarios; `state` is read anew after each step with the walker's own keys.
+keys are compared as in scenarios; `state` is read anew after each step with the walker's own keys. What the walker had
+before the first step is left out of it: a server has a life of its own.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ class Walking:
         self._walk, self._server = walk, server
         self._ids = dict(symbols)
         self._nothing = Identities()
+        self._before: frozenset[str] = frozenset()
 
     def verdicts(self) -> Iterator[Verdict]:
         """One verdict a step, in order."""
+        self._before = frozenset(row["id"] for place in _SHOWN.values() for row in self._listed(*place[:2]))
         for step in self._walk.steps:
             yield Verdict(step, tuple(self._replayed(step)))
 
@@ -100,7 +103,7 @@ class Walking:
 
     def _listed(self, command: str, key: str) -> list[_Row]:
         rows = _inner(self._send(command, {"listall": "true", "pagesize": "-1"})).get(key, [])
-        return list(rows)
+        return [row for row in rows if row["id"] not in self._before]
 
     def _states(self, step: Step) -> Iterator[Difference]:
         names: dict[str, str] = {found: symbol for symbol, found in self._ids.items()}

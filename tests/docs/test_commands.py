@@ -19,7 +19,7 @@ REFERENCE = pages.ROOT / "docs" / "reference" / "commands.md"
 SECTIONS = pages.sections(REFERENCE)
 OPTION = re.compile(r"`(-{1,2}[a-z][a-z-]*)")
 # Programs that are not ours, as far as the documentation needs them.
-OTHERS = {".", ".ci/run", "cat", "cd", "cp", "export", "git", "ls", "mkdir", "towncrier", "unset"}
+OTHERS = {".", ".ci/run", "cat", "cd", "cp", "curl", "export", "git", "ls", "mkdir", "towncrier", "unset"}
 CONSOLES = [block for page in pages.PAGES for block in pages.blocks(page, "console")]
 COMMANDS = [(block.where, command) for block in CONSOLES for command, _ in block.exchanges]
 
@@ -116,7 +116,7 @@ def test_options_in_prose_exist_somewhere() -> None:
 
 
 SIMULATED = {name for action in simulator_arguments()._actions for name in action.option_strings}
-FOREIGN = {"--server", "--delay", "--draft"}  # of the benchmarks and of towncrier
+FOREIGN = {"--server", "--delay", "--draft", "--account"}  # of the benchmarks, of towncrier, of the replay tool
 
 
 def targets() -> set[str]:

@@ -2,15 +2,18 @@
 
 `tests.docs.playing` leads a page through one. `failover` is called in this process with everything real but the clock, so a
 page on which half an hour passes takes a moment. `python -m simulator` is started as a program of its own for what it
-prints, and ended; the cloud that later commands talk to stands on the turned clock. Other commands go to the shell.
+prints, and ended; the cloud that later commands talk to stands on the turned clock. What pages ask of its ports with `curl`,
+and a replay against its address, is done in this process. Other commands go to the shell.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gc
 import io
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -20,9 +23,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
+import requests
 import yaml
 
 from reconciler import wiring
@@ -34,11 +40,13 @@ from reconciler.wiring import Connected
 from simulator import Cloud, TurnedClock, load_estate, serve
 from simulator.__main__ import EXAMPLE, arguments
 from tests import mariadb
+from tests.conformance import replay
 from tests.docs import pages
 
 START = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
 PATIENCE = 30.0
-PORT = 8080
+HOME = "127.0.0.1"
+PORT, CONTROL_PORT = 8080, 9090
 ENVIRONMENT = {"COLUMNS": "80", "NO_COLOR": "1", "LOGNAME": "operator"}
 ENDPOINT = "FAILOVER_CLOUDSTACK__ENDPOINT"
 DATABASE_HOST = "db.example.org"
@@ -87,6 +95,7 @@ class Trial:
     server: mariadb.Server | None = None
     turned: TurnedClock = field(default_factory=lambda: TurnedClock(START))
     cloud: Cloud = field(init=False)
+    ports: dict[str, str] = field(default_factory=dict)
     _left: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def serve(self, *options: str, volumes: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -94,9 +103,14 @@ class Trial:
         given = arguments().parse_args(options)
         more = {} if given.durations is None else {"durations": given.durations}
         estate = yaml.safe_load(given.estate.read_text(encoding="utf-8"))
-        estate["volumes"] += volumes
+        estate["volumes"] = [*estate.get("volumes", ()), *volumes]
         self.cloud = load_estate(estate, self.turned, **more)
-        os.environ[ENDPOINT] = self._left.enter_context(serve(self.cloud)).url
+        server = self._left.enter_context(serve(self.cloud, control_port=0))
+        os.environ[ENDPOINT] = server.url
+        self.ports = {
+            f"{HOME}:{PORT}": urlsplit(server.url).netloc,
+            f"{HOME}:{CONTROL_PORT}": urlsplit(server.control_url).netloc,
+        }
 
     def replicate(self, name: str) -> None:
         """A MariaDB database of this name with the replication system's tables and the sample VMs, until the end."""
@@ -139,6 +153,10 @@ class Trial:
         if words[:3] == ["python", "-m", "simulator"]:
             self.serve(*words[3:])
             return simulator(*words[3:])
+        if words[0] == "curl":
+            return curl(*map(self._real, words[1:]))
+        if words[:3] == ["python", "-m", "tests.conformance.replay"] and "--url" in words:
+            return self.replay(*map(self._real, words[3:]))
         if words[0] == "cd":
             os.chdir(words[1])
             return Said("", 0)
@@ -150,6 +168,19 @@ class Trial:
                 del os.environ[word]
             return Said("", 0)
         return shell(command)
+
+    def _real(self, word: str) -> str:
+        """A word of a page with the ports that its cloud really has."""
+        for shown, real in self.ports.items():
+            word = word.replace(shown, real)
+        return word
+
+    def replay(self, *words: str) -> Said:
+        """Call the replay tool; its pauses turn the cloud's clock."""
+        printed, pauses = io.StringIO(), SimpleNamespace(sleep=self.turned.advance)
+        with contextlib.redirect_stdout(printed), mock.patch.object(replay, "time", pauses):
+            code = replay.main(words)
+        return Said(printed.getvalue(), code)
 
     def failover(self, *words: str, impatient: bool = False) -> Said:
         """Call `failover` in the working folder."""
@@ -204,21 +235,36 @@ def connecting(hand: Hand) -> Iterator[None]:
 
 
 def simulator(*options: str) -> Said:
-    """What `python -m simulator` says when it is ready, with its own port in place of a free one."""
-    command = [sys.executable, "-m", "simulator", *options, "--port", "0", "--estate", str(EXAMPLE)]
+    """What `python -m simulator` says when it is ready, with its own ports in place of free ones."""
+    command = [sys.executable, "-m", "simulator", "--estate", str(EXAMPLE), *options, "--port", "0"]
+    controlled = arguments().parse_args(options).control_port is not None
+    command += ["--control-port", "0"] if controlled else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
         try:
-            said = process.stdout.readline() if process.stdout else ""
+            said = [process.stdout.readline() for _ in range(1 + controlled)] if process.stdout else []
         finally:
             watchdog.cancel()
             process.terminate()
-    return Said(said.replace(said.partition("127.0.0.1:")[2].partition("/")[0], str(PORT)), 0)
+    ports = (PORT, CONTROL_PORT)
+    return Said("".join(re.sub(rf"{HOME}:\d+", f"{HOME}:{port}", line) for port, line in zip(ports, said, strict=False)), 0)
+
+
+def curl(*words: str) -> Said:
+    """What `curl -s [-X METHOD] [-d BODY] URL` prints, without its progress."""
+    parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
+    parser.add_argument("-s", action="store_true", required=True)
+    parser.add_argument("-X", default="GET")
+    parser.add_argument("-d")
+    parser.add_argument("url")
+    given = parser.parse_args(words)
+    return Said(requests.request(given.X, given.url, data=given.d, timeout=PATIENCE).text, 0)
 
 
 def shell(command: str) -> Said:
-    """What a command of the system says."""
+    """What a command of the system says; `python` is this one, and finds the checkout."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         check=False,
@@ -226,5 +272,6 @@ def shell(command: str) -> Said:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=PATIENCE,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(pages.ROOT)},
     )
     return Said(done.stdout, done.returncode)
