@@ -169,8 +169,11 @@ def _secret_file(path: Path, reference: str) -> str:
         raise SettingsError(f"cannot read the secret {reference} ({path}): {cause}") from None
 
 
-def load(path: Path) -> Settings:
-    """Read and validate a settings file. Raises `SettingsError` with every fault at once."""
+def load(path: Path, *, environment: bool = True) -> Settings:
+    """Read and validate a settings file. Raises `SettingsError` with every fault at once.
+
+    Without `environment` no variable overrides what the file says.
+    """
     content = _content(path)
 
     class _FromFile(Settings):
@@ -183,7 +186,7 @@ def load(path: Path) -> Settings:
             dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003  the library hands them over
             file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, _Source(settings_cls, content)
+            return init_settings, *([env_settings] if environment else []), _Source(settings_cls, content)
 
     try:
         return _FromFile(base=path.absolute().parent)

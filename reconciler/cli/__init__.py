@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = left.exit_code
     except click.ClickException as wrong:
         wrong.show()
-        code = screen.ERROR
+        code = output.failed(wrong.format_message(), screen.ERROR)
     except click.Abort:
         click.echo("stopped", err=True)
-        code = screen.ERROR
+        code = output.failed("stopped", screen.ERROR)
     except BrokenPipeError:
         code = output.closed()
     except Exception as fault:

@@ -95,7 +95,7 @@ class _Story:
         self._act(2, "The plan: a dry run, nothing is changed")
         plan = self._plan(connected, spec_file)
         if plan is None:
-            return screen.REFUSED
+            return screen.ERROR
         self._act(3, "The run: exactly that plan, step by step")
         run = self._run(connected, plan)
         if run is None:
@@ -108,10 +108,10 @@ class _Story:
         return self._prove(before, Proof.of(self.cloud, connected), plan)
 
     def _furnish(self) -> Connected:
-        from reconciler import wiring
+        from reconciler import settings, wiring
 
         init.furnish(self.folder, self.url, example=True)
-        found = wiring.settings(self.folder / "failover.yaml")
+        found = settings.load(self.folder / "failover.yaml", environment=False)  # whatever that says, this is a demo
         return wiring.connected(found, self.clock)
 
     def _act(self, number: int, title: str) -> None:

@@ -69,6 +69,10 @@ class Output:
         """Print a fault as a sentence, and as JSON where that is wanted; the exit code."""
         text, code = sentence(fault)
         click.echo(harmless(text), err=True)
+        return self.failed(text, code)
+
+    def failed(self, text: str, code: int) -> int:
+        """Print why a command failed as JSON, where that is wanted and nothing was printed yet; the exit code."""
         if self.json and not self.printed:
             click.echo(json.dumps({"error": text, "exit_code": code}, indent=2, ensure_ascii=False))
         return code
@@ -165,7 +169,7 @@ def format_option(*more: str) -> Callable[[F], F]:
         return value
 
     kinds = click.Choice(["text", "json", *more])
-    return click.option("--format", "form", type=kinds, default="text", show_default=True, callback=wanted)
+    return click.option("--format", "form", type=kinds, default="text", show_default=True, callback=wanted, is_eager=True)
 
 
 def sentence(fault: Exception) -> tuple[str, int]:
