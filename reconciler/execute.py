@@ -111,6 +111,7 @@ class Executor:
         now = self.clock.now()
         intents = [[self._intent(batch.turn, row, now) for row in batch.rows] for batch in batches]
         reached: dict[str, float] = {}
+        shown: list[tuple[journal.Run, str]] = []
         for batch in batches:
             turn, phase = batch.turn, phases.of_step(batch.turn.run, batch.rows[0].word)
             for row in batch.rows:
@@ -119,8 +120,9 @@ class Executor:
                     self.legacy.set_context(connection, turn.run, _CONTEXTS[type(row.action)], now)
             if turn.run.progress < phase.percent:
                 reached[turn.run.id] = phase.percent
-                self.legacy.project(connection, turn.run, phase.status, now)
+                shown.append((turn.run, phase.status))
         journal.progressed(connection, reached)
+        self.legacy.project(connection, shown, now)
         journal.move(connection, [intent for group in intents for intent in group])
         return [
             replace(batch, rows=tuple(intent.moved for intent in group))

@@ -591,7 +591,7 @@ class Engine:
 
     def _show(self, connection: Connection, run: Run, phase: Phase, now: datetime, ended: bool = False) -> None:
         journal.progressed(connection, {run.id: phase.percent})
-        self.legacy.project(connection, run, phase.status, now, ended)
+        self.legacy.project(connection, [(run, phase.status)], now, ended)
 
 
 @dataclass(frozen=True, slots=True)

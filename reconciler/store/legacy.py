@@ -153,7 +153,9 @@ class Legacy:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def project(self, connection: sa.Connection, shown: Sequence[tuple[Run, str]], now: datetime, ended: bool = False) -> None:
+    def project(
+        self, connection: sa.Connection, shown: Sequence[tuple[Run, str]], now: datetime, ended: bool = False
+    ) -> None:
         """Show runs, each in a status, in `failover_jobs`, in the documented words; made on the first call."""
         rows = [{"of": run.id, **self._state(run, status, now, ended)} for run, status in shown]
         if not rows or connection.execute(self._shown, rows).rowcount == len(rows):

@@ -60,7 +60,7 @@ def test_a_run_is_shown_with_everything_that_is_documented(settled: Furnish, gen
     database, adopted = adopted_in(settled, generation)
     with database.begin() as connection:
         run = opened(connection)
-        adopted.project(connection, run, "validating", NOW)
+        adopted.project(connection, [(run, "validating")], NOW)
     row = only(database)
     assert (row["job_id"], row["vm_id"], row["source_vm_name"]) == (run.id, KEY, "PGWINTESTBIOS")
     assert (row["job_type"], row["status"], row["replication_job_id"]) == ("test", "validating", "job-20250818-153521")
@@ -87,13 +87,13 @@ def test_what_becomes_of_a_run_is_shown_in_the_same_row(settled: Furnish, genera
     database, adopted = adopted_in(settled, generation)
     with database.begin() as connection:
         run = opened(connection)
-        adopted.project(connection, run, "validating", NOW)
-        adopted.project(connection, run, "validating", NOW)
+        adopted.project(connection, [(run, "validating")], NOW)
+        adopted.project(connection, [(run, "validating")], NOW)
         first = only_in(connection)
         run = replace(run, guest_id=GUEST)
-        adopted.project(connection, run, "powering_on", NOW)
+        adopted.project(connection, [(run, "powering_on")], NOW)
         run = journal.turn_back(connection, run, "no room left", NOW, failed=True)
-        adopted.project(connection, run, "failed", LATER, ended=True)
+        adopted.project(connection, [(run, "failed")], LATER, ended=True)
     row = only(database)
     assert {k: row[k] for k in ("source_vm_spec", "network_mappings", "created_at")} == {
         k: first[k] for k in ("source_vm_spec", "network_mappings", "created_at")
@@ -113,7 +113,7 @@ def test_every_word_that_is_written_is_one_that_the_database_knows(settled: Furn
     with database.begin() as connection:
         run = opened(connection)
         for status in STATUSES:
-            adopted.project(connection, run, status, NOW)
+            adopted.project(connection, [(run, status)], NOW)
             written[status] = only_in(connection)["status"]
     changed = {status: word for status, word in written.items() if word != status}
     if generation in ENUMERATED:
@@ -138,9 +138,9 @@ def test_the_snapshot_of_the_first_disk_is_shown_once_it_is_known(settled: Furni
         for place, snapshot in ((1, "snapshot-b"), (0, "snapshot-a")):
             volume = PLACED[place].volume_id
             journal.learn(connection, run, {"point": (volume, f"point-{place}")}, NOW)
-            adopted.project(connection, run, "snapshotting", NOW)
+            adopted.project(connection, [(run, "snapshotting")], NOW)
             journal.learn(connection, run, {"snapshot_id": (volume, snapshot)}, NOW)
-        adopted.project(connection, run, "powering_on", NOW)
+        adopted.project(connection, [(run, "powering_on")], NOW)
     assert only(database)["ossea_snapshot_id"] == "snapshot-a"
 
 
@@ -155,7 +155,7 @@ def test_an_error_of_any_length_fits(settled: Furnish, generation: str) -> None:
     database, adopted = adopted_in(settled, generation)
     with database.begin() as connection:
         run = replace(opened(connection), failed=True, reason="ü€🖥" * 30_000)
-        adopted.project(connection, run, "failed", NOW)
+        adopted.project(connection, [(run, "failed")], NOW)
     text = only(database)["error_message"]
     assert len(text) > 10_000
     assert len(text.encode()) <= legacy.MAX_ERROR
@@ -168,7 +168,7 @@ def test_a_vm_that_the_database_no_longer_describes_is_still_shown(settled: Furn
     database, adopted = adopted_in(settled, generation)
     key = "4205a841-0265-f4bd-39a6-00000000dead"
     with database.begin() as connection:
-        adopted.project(connection, opened(connection, plan(key)), "validating", NOW)
+        adopted.project(connection, [(opened(connection, plan(key)), "validating")], NOW)
     row = only(database)
     assert (row["vm_id"], row["replication_job_id"]) == (key, None)
 
@@ -177,7 +177,7 @@ def test_a_vm_that_the_database_no_longer_describes_is_still_shown(settled: Furn
 def test_three_disks_are_described_in_order(settled: Furnish, generation: str) -> None:
     database, adopted = adopted_in(settled, generation)
     with database.begin() as connection:
-        adopted.project(connection, opened(connection, plan(DB3, disks=3)), "validating", NOW)
+        adopted.project(connection, [(opened(connection, plan(DB3, disks=3)), "validating")], NOW)
     described = json.loads(only(database)["source_vm_spec"])
     assert [(d["disk_id"], d["size_gb"]) for d in described["disks"]] == [
         ("disk-2000", 40),
@@ -192,7 +192,7 @@ def test_our_own_runs_do_not_stand_in_the_way_of_their_vm(settled: Furnish, gene
     database, adopted = adopted_in(settled, generation)
     with database.begin() as connection:
         run = opened(connection)
-        adopted.project(connection, run, "executing", NOW)
+        adopted.project(connection, [(run, "executing")], NOW)
         (source,) = (s for s in adopted.sources(connection) if s.key == KEY)
         connection.execute(tables.runs.delete())
         (foreign,) = (s for s in adopted.sources(connection) if s.key == KEY)
@@ -207,7 +207,7 @@ def test_showing_a_run_changes_no_other_table_of_the_replication_system(settled:
     with database.begin() as connection:
         run = opened(connection)
         for status in STATUSES:
-            adopted.project(connection, run, status, NOW)
+            adopted.project(connection, [(run, status)], NOW)
         adopted.set_context(connection, run, CONTEXT_RESERVED, NOW)
         adopted.set_context(connection, run, CONTEXT_READY, NOW)
     assert shape(database) == tables_before
