@@ -67,7 +67,8 @@ class Kind(StrEnum):
 class Outcome:
     """What came of a step: why, the cloud's code if it gave one, when to look again, and facts learned for the journal.
 
-    `arrived` is False while nobody knows whether the cloud ever took the call: then the step stays as it was.
+    `arrived` is False while nobody knows whether the cloud ever took the call: then the step stays as it was. `by` names
+    the person who said it, where one did.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Outcome:
     until: datetime | None = None
     learned: Mapping[str, Any] = field(default_factory=dict)
     arrived: bool = True
+    by: str = ""
 
 
 def job_id(run_id: str, seq: int, attempt: int) -> str:
@@ -171,7 +173,7 @@ class Executor:
             return self._without_job(row, world)
         if board.is_pending(own_id):
             return self._still_pending(row, now)
-        if row.action.achieved(world) and not isinstance(row.action, _NEEDS_RESULT):
+        if row.action.achieved(world) and not isinstance(row.action, NEEDS_RESULT):
             return Outcome(Kind.DONE, learned=learned_after(row.action, world, now))
         try:
             result = board.settle(own_id)
@@ -205,8 +207,8 @@ class Executor:
 
     def _succeeded(self, row: StepRow, world: World, result: JobSucceeded, now: datetime) -> Outcome:
         """Believed when the look agrees; an id just learned is looked up in the next round."""
-        learned = _from_result(row.action, result)
-        if isinstance(row.action, _NEEDS_RESULT):
+        learned = from_result(row.action, result)
+        if isinstance(row.action, NEEDS_RESULT):
             if not _at_rest(row.action, world):
                 return self._unseen(row, now, "reverted, but not Ready yet")
             return Outcome(Kind.DONE, learned=learned)
@@ -271,8 +273,8 @@ class Executor:
         return final
 
     def _final(self, row: StepRow, outcome: Outcome) -> Outcome:
-        """The outcome, or a failure when it was to be tried again once too often."""
-        if outcome.kind is Kind.RETRY and row.attempts >= self.limits.attempts:
+        """The outcome, or a failure when it was to be tried again once too often, and no person said so."""
+        if outcome.kind is Kind.RETRY and not outcome.by and row.attempts >= self.limits.attempts:
             return Outcome(Kind.FAILED, f"gave up after {row.attempts} tries: {outcome.why}", outcome.code)
         return outcome
 
@@ -304,7 +306,8 @@ class Batch:
 
 _OURS = (actions.Reserve, actions.Resume, actions.Release)
 _WITHOUT_JOB = (*_OURS, actions.DeleteDefaultRoot, actions.DeleteClone)
-_NEEDS_RESULT = (actions.RevertReplica, actions.RevertGuest)
+NEEDS_RESULT = (actions.RevertReplica, actions.RevertGuest)
+"""What no look can see: that it is done is so only when its job says so."""
 _CONTEXTS: Mapping[type[actions.Action], str] = {actions.Reserve: CONTEXT_RESERVED, actions.Resume: CONTEXT_READY}
 _NEXT_STATE: Mapping[Kind, StepState] = {
     Kind.DONE: StepState.DONE,
@@ -363,7 +366,7 @@ def _known_before(action: actions.Action, world: World) -> dict[str, Any]:
     return {}
 
 
-def _from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]:
+def from_result(action: actions.Action, result: JobSucceeded) -> dict[str, Any]:
     """Ids and confirmations that only the job's result can give."""
     if isinstance(action, actions.RevertReplica):
         return {"reverted": action.volume_id}

@@ -19,7 +19,7 @@ from typing import TypeVar
 from plans import actions, guards, placing, planner
 from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
-from reconciler import crashpoints, execute, observe, phases
+from reconciler import crashpoints, execute, observe, phases, verdicts
 from reconciler.clock import Clock
 from reconciler.cloudstack.client import Client, Fresh
 from reconciler.cloudstack.errors import CloudError
@@ -31,7 +31,8 @@ from reconciler.settings import Settings
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.database import Connection, Database
 from reconciler.store.inventory import AcceptedSpec
-from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow
+from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
+from reconciler.verdicts import Judged, NotStuck, Verdict
 from specs.goal import Goal, GoalKind, goal_at
 from specs.model import Spec, State, Strategy
 
@@ -168,6 +169,45 @@ class Engine:
         """Give back all leases, so that another process need not wait for them to lapse."""
         with self.database.begin() as connection:
             journal.give_back(connection, self.owner, self.clock.now())
+
+    def resolve(self, run_id: str, seq: int, verdict: Verdict, by: str) -> Judged:
+        """Take a person's word for a step that is stuck, if a fresh look agrees with it; then its run is due at once.
+
+        It needs no lease, so that it works beside a process that leads the VM: the step moves only if it is stuck still.
+        Raises `NotStuck` and `CloudError`.
+        """
+        run, row, found = self._stuck_step(run_id, seq)
+        job = self.client.job(row.custom_job_id or "")
+        look = self.look()
+        if run.vm_key not in look.fleet.sources:
+            raise NotStuck(f"the replication system's database no longer lists {run.vm_name}: nothing can be looked at")
+        turn, now = self._turn(found, look), self.clock.now()
+        judged = Judged(run, row, verdict, turn.world, job, verdicts.against(row.action, turn.world, job, verdict))
+        if judged.against is not None:
+            return judged
+        outcome = verdicts.outcome(row, turn.world, job, verdict, by, now)
+        try:
+            with self.database.begin() as connection:
+                self._executor.record(connection, [Batch(turn, (row,), (outcome,))])
+                return replace(judged, run=journal.wake(connection, run, now))
+        except (journal.Fenced, LookupError):
+            raise NotStuck(f"step {seq} of run {run_id} was settled meanwhile") from None
+
+    def _stuck_step(self, run_id: str, seq: int) -> tuple[Run, StepRow, Dossier]:
+        with self.database.read() as connection:
+            try:
+                run = journal.run(connection, run_id)
+            except LookupError:
+                raise NotStuck(f"there is no run {run_id}: `failover history` lists them") from None
+            row = journal.step(connection, run, seq)
+            found = journal.dossiers(connection, [run.vm_key])[run.vm_key]
+        if row is None:
+            raise NotStuck(f"run {run_id} has no step {seq}: `failover why {run.vm_name}` names the step that is stuck")
+        if run.state in journal.ENDED or row.state is not StepState.STUCK:
+            state = f"its run is {run.state}" if run.state in journal.ENDED else f"it is {row.state}"
+            text = f"step {seq} of run {run_id}, {row.word}, is not stuck, {state}: nobody need say what became of it"
+            raise NotStuck(f"{text}; `failover why {run.vm_name}` tells what it waits for")
+        return run, row, found
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
@@ -346,7 +386,7 @@ class Engine:
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
         expiry = min((m for b in runs.values() if (m := _next_due(b)) is not None), default=None)
         watched = runs.keys() | wanted.keys() if only is None else only
-        resting = all(_rests(runs.get(k), wanted.get(k)) for k in watched)
+        resting = all(_rests(runs.get(k), wanted.get(k), now) for k in watched)
         return _Due(chosen, frozenset(starting), under_way, expiry, resting)
 
     def _watch(self, connection: Connection, runs: Iterable[Brief], now: datetime) -> frozenset[str]:
@@ -653,10 +693,12 @@ def _hit(point: crashpoints.Point, batches: Iterable[Batch]) -> None:
         crashpoints.hit(point)
 
 
-def _rests(run: Brief | None, wanted: int | None) -> bool:
+def _rests(run: Brief | None, wanted: int | None, now: datetime) -> bool:
     """Whether nothing of this VM moves by itself any more: holding, ended, or waiting for a person."""
     if run is None:
         return wanted is None
+    if run.state is RunState.STUCK and run.not_before is not None and now < run.not_before:
+        return True
     if run.direction is Direction.THERE and wanted != run.spec_id:
         return False
     return run.state in (RunState.HOLDING, RunState.PAUSED, RunState.STUCK)

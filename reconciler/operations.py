@@ -23,6 +23,7 @@ from reconciler.store import inventory, journal, legacy
 from reconciler.store.database import Connection
 from reconciler.store.inventory import Accepted, AcceptedSpec
 from reconciler.store.journal import Dossier, Event, Run, RunState, StepRow
+from reconciler.verdicts import Judged, Verdict
 from reconciler.wiring import Connected
 from specs.goal import goal_at
 from specs.model import Spec
@@ -140,6 +141,14 @@ def end(connected: Connected, vm_key: str, by: str) -> Run | None:
         inventory.end(connection, vm_key, now, f"ended by {by}")
         run = journal.unfinished_of(connection, vm_key)
         return journal.wake(connection, run, now) if run else None
+
+
+def settle(connected: Connected, run_id: str, seq: int, verdict: Verdict, by: str) -> Judged:
+    """Say of a step that is stuck that it is done or undone; taken only if a fresh look agrees.
+
+    Raises `NotStuck` and `CloudError`.
+    """
+    return connected.engine.resolve(run_id, seq, verdict, by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,15 @@ from reconciler.cli import screen
 def command(shown: screen.Screen, vm: str | None, limit: int, form: str) -> int:
     """Show what ran, when, and how it ended; newest first."""
     from reconciler import operations
-    from reconciler.cli import ending
+    from reconciler.cli import ending, trouble
     from specs.values import format_duration
 
     connected = shown.connect()
     runs = operations.history(connected, vm, limit)
+    troubles = {r.id: trouble.of(r, operations.steps(connected, r), connected.settings) for r in runs if trouble.is_in(r)}
     if form == "json":
-        shown.as_json({"runs": [ending.run_json(r) for r in runs]})
+        told = [{**ending.run_json(r), "trouble": troubles[r.id].as_json() if r.id in troubles else None} for r in runs]
+        shown.as_json({"runs": told})
         return screen.DONE
     if not runs:
         shown.text("nothing ran yet", "history")
@@ -32,4 +34,7 @@ def command(shown: screen.Screen, vm: str | None, limit: int, form: str) -> int:
         shown.text(f"{run.created_at:%Y-%m-%d %H:%M:%S}  {run.vm_name}  {run.kind}  {run.state}  {took}  {run.id}", meaning)
         if run.reason:
             shown.text(f"    {run.reason}", "history")
+        if run.id in troubles:
+            for title, text, meaning in (t for t in troubles[run.id].rows() if t[0] != "because"):
+                shown.text(f"    {title}: {text}", meaning)
     return screen.DONE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli import screen, views
+from reconciler.cli import screen, trouble, views
 from specs.values import format_duration
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def command(shown: screen.Screen, vm: str | None, form: str) -> int:
         shown.as_json({"vms": [told.as_json(row) for row in rows]})
         return screen.DONE
     _table(shown, rows)
+    for row in (r for r in rows if vm is not None):
+        _trouble(shown, row.standing, connected.settings)
     if not every:
         shown.text("no replicated VM in the database; replicate one, or `failover init --example` for a sample")
     return screen.DONE
@@ -175,6 +177,7 @@ class Teller:
             "led": self.is_led(row),
             "steps": {"done": sum(s.state == "done" for s in row.steps), "all": len(row.steps)},
             "run": ending.run_json(run) if run else None,
+            "trouble": trouble.of(run, row.steps, self.settings).as_json() if run and trouble.is_in(run) else None,
         }
 
 
@@ -185,6 +188,17 @@ def goal_of(run: Run, now: datetime) -> str:
     if run.expires_at is not None:
         return f"testing, {screen.left(run.expires_at, now)}"
     return f"testing for {format_duration(run.spec.duration)}" if run.spec.duration is not None else "testing"
+
+
+def _trouble(shown: screen.Screen, row: Standing, settings: Settings) -> None:
+    """What a VM that was asked for needs a person for."""
+    if row.run is None or not trouble.is_in(row.run):
+        return
+    shown.text()
+    before = ""
+    for title, text, meaning in trouble.of(row.run, row.steps, settings).rows():
+        shown.titled(title if title != before else "", text, meaning)
+        before = title
 
 
 def _table(shown: screen.Screen, rows: Sequence[Row]) -> None:

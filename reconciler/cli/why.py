@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plans import actions
-from plans.observed import Place
-from reconciler.cli import screen, status, views
+from reconciler.cli import screen, status, trouble, views
+from reconciler.cli.trouble import Told
 from reconciler.cloudstack.errors import CloudError
-from reconciler.cloudstack.outcomes import JobFailed, JobPending, JobResult, JobSucceeded, JobUnknown, JobVanished
 from specs.values import format_duration
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from reconciler.store.journal import Run, StepRow
     from reconciler.wiring import Connected
 
-Told = tuple[str, str, str]
 PAST = 25
 
 
@@ -145,7 +142,7 @@ class _Explainer:
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """Why a run needs a person: the object, what was sent, what the cloud said, what a look shows, the ways out."""
+    """Why a run needs a person: what the journal tells of it, and what the cloud says and a look shows now."""
 
     connected: Connected
     story: Story
@@ -153,50 +150,24 @@ class _Trouble:
 
     def told(self) -> Iterator[Told]:
         """Titles and texts with their meanings."""
-        step = self._step()
-        yield "because", self.run.reason or "", "broken"
-        if step is not None:
-            yield "object", self._object(step), "plain"
-            yield from (("sent", text, "plain") for text in self._sent(step))
-            yield from (("answer", text, "plain") for text in self._answers(step))
         world, unseen = self._look()
+        known = trouble.of(self.run, self.story.standing.steps, self.connected.settings, world)
+        yield from known.told()
+        if known.step is not None and known.step.started_at is not None:
+            yield "answer", self._asked(known.step), "plain"
         if world is None:
             yield "look", f"not possible now: {unseen}", "waits"
         else:
-            yield "look", " · ".join(_shown(world)), "plain"
-        for number, (command, meaning) in enumerate(self._ways_out(step, world), 1):
+            yield "look", " · ".join(trouble.shown(world)), "plain"
+        for number, (command, meaning) in enumerate(known.ways_out(), 1):
             yield "ways out", f"{number}. {command}   {meaning}", "strong"
 
-    def _step(self) -> StepRow | None:
-        """The step in trouble: one that nobody can tell, else one that failed, else the one that is next."""
-        rows = self.story.standing.steps
-        by_state = {state: [s for s in rows if s.state == state] for state in ("stuck", "failed", "pending")}
-        return next((found[0] for found in by_state.values() if found), None)
-
-    def _object(self, step: StepRow) -> str:
-        what = views.subject(self.run, step.action)
-        ids = {"guest": self.run.guest_id, "default-root": self.run.default_root_id, "context": None}
-        known = ids.get(step.subject, step.subject)
-        kind = "volume" if step.subject not in ids or step.subject == "default-root" else "VM"
-        return f"{what}, {kind} {known}" if known else what
-
-    def _sent(self, step: StepRow) -> Iterator[str]:
-        if step.started_at is None:
-            yield f"nothing yet for step {step.seq}, {views.doing(self.run, step)}"
-            return
-        tries = self.connected.settings.engine.attempts
-        when = f"at {step.started_at:%Y-%m-%d %H:%M:%S} UTC, try {step.attempts} of {tries}"
-        yield f"{views.doing(self.run, step)}{_where(step.action)}, {when}, as job {step.custom_job_id}"
-
-    def _answers(self, step: StepRow) -> Iterator[str]:
-        if step.error:
-            yield step.error
-        if step.started_at is None or step.custom_job_id is None:
-            return
+    def _asked(self, step: StepRow) -> str:
         try:
-            yield f"asked now, the cloud says of that job: {_said(self.connected.engine.client.job(step.custom_job_id))}"
+            result = self.connected.engine.client.job(step.custom_job_id or "")
         except CloudError as fault:
-            yield f"asked now: {fault}"
+            return f"asked now: {fault}"
+        return f"asked now, the cloud says of that job: {trouble.said(result)}"
 
     def _look(self) -> tuple[World | None, str]:
         from reconciler import operations
@@ -206,68 +177,3 @@ class _Trouble:
         except CloudError as fault:
             return None, str(fault)
         return found.get(self.run.vm_key), "the database no longer lists this VM"
-
-    def _ways_out(self, step: StepRow | None, world: World | None) -> Iterator[tuple[str, str]]:
-        vm, file = self.run.vm_name, self.run.spec.origin.file
-        if self.run.direction == "back":
-            yield f"failover end {vm}", "tries again at once (safe to repeat)"
-            by_hand = _by_hand(step.action, world) if step is not None and world is not None else None
-            if by_hand is not None:
-                yield by_hand, f"by hand (CloudMonkey), then: failover end {vm}"
-            else:
-                yield "failover daemon --specs DIR", "looks again every few minutes; mend the cause meanwhile"
-            return
-        yield f"failover end {vm}", "take everything back (safe to repeat)"
-        if self.run.state == "paused":
-            yield f"failover apply {file}", "shows what is left to do, and goes on with that if you agree"
-        else:
-            yield f"failover apply {file}", "mend the cause first; it looks at once and goes on"
-
-
-def _where(action: actions.Action) -> str:
-    if isinstance(action, actions.AttachReplica):
-        return f" to the {action.target}, device {action.device}"
-    return f" from the {action.source}" if isinstance(action, actions.DetachReplica) else ""
-
-
-def _said(result: JobResult) -> str:
-    match result:
-        case JobPending():
-            return "still pending"
-        case JobSucceeded():
-            return "succeeded"
-        case JobFailed():
-            return f"failed with {result.code}: {result.text or 'no reason given'}"
-        case JobVanished():
-            return "not known: it never arrived, or was forgotten"
-        case JobUnknown():
-            return result.why
-
-
-def _shown(world: World) -> Iterator[str]:
-    """What a look shows of the objects of a run."""
-    for disk in world.source.disks:
-        if disk.volume_id is not None:
-            yield f"{disk.key} {views.placed_text(world, world.volumes.get(disk.volume_id))}"
-    yield f"guest {world.guest.name} is {world.guest.state}" if world.guest is not None else "no guest"
-    for point in world.run.points if world.run is not None else ():
-        snapshot = world.snapshot_of(point)
-        reverted = ", reverted" if point.reverted else ""
-        yield f"rollback point {point.name} is {snapshot.state if snapshot is not None else 'gone'}{reverted}"
-    for disk in world.source.disks:
-        clone = world.clone_of(disk.volume_id) if disk.volume_id is not None else None
-        if clone is not None:
-            yield f"clone of {disk.key} {views.placed_text(world, clone)}"
-    if world.guest_snapshot is not None:
-        yield f"VM snapshot {world.guest_snapshot.name} is {world.guest_snapshot.state}"
-
-
-def _by_hand(action: actions.Action, world: World) -> str | None:
-    """The command that does the same by hand, where that is safe: it moves no data and loses none."""
-    if isinstance(action, actions.AttachReplica) and action.target is Place.APPLIANCE and world.appliance is not None:
-        return f"cmk attach volume id={action.volume_id} virtualmachineid={world.appliance.id} deviceid={action.device}"
-    if isinstance(action, actions.DetachReplica):
-        return f"cmk detach volume id={action.volume_id}"
-    if isinstance(action, actions.StopGuest) and world.guest is not None:
-        return f"cmk stop virtualmachine id={world.guest.id}"
-    return None

@@ -639,6 +639,12 @@ def steps(connection: sa.Connection, found: Run, direction: Direction) -> tuple[
     return tuple(map(_step, connection.execute(s.select().where(chosen & (s.c.leg == newest)).order_by(s.c.seq))))
 
 
+def step(connection: sa.Connection, found: Run, seq: int) -> StepRow | None:
+    """A step of a run by its number, if it has one."""
+    row = connection.execute(s.select().where((s.c.run_id == found.id) & (s.c.seq == seq))).first()
+    return _step(row) if row is not None else None
+
+
 def has_done(connection: sa.Connection, found: Run, word: str) -> bool:
     """Whether the run has done a step of that kind."""
     chosen = (s.c.run_id == found.id) & (s.c.word == word) & (s.c.state == StepState.DONE)

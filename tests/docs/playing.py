@@ -178,6 +178,15 @@ def _stuck(trial: Trial) -> None:
     trial.say("failover end PGWINTESTBIOS")
 
 
+def _untold(trial: Trial) -> None:
+    """The cloud cancels the job of a detach, and is killed while it still works on it."""
+    _furnished(trial)
+    for kind, seconds in (("job-code-0", 0), ("slow", 8 * 3600)):
+        trial.cloud.faults.add(kind, "detachVolume", nth=2, seconds=seconds)
+    trial.say("failover apply specs/pgwintestbios.yaml --yes")
+    trial.cloud.restart()
+
+
 def _replicated(trial: Trial) -> None:
     """A replication system keeps its tables on MariaDB, and the cloud is there."""
     trial.serve("--durations", "1")
@@ -191,6 +200,7 @@ BEFORE: Mapping[str, Callable[[Trial], None]] = {
     "docs/howto/mariadb.md": _replicated,
     "docs/howto/settings.md": _furnished,
     "docs/howto/stuck-run.md": _stuck,
+    "docs/howto/stuck-step.md": _untold,
 }
 
 

@@ -1,0 +1,183 @@
+"""Why a run needs a person, from the journal alone: the object with its id, what was sent, what came of it, the ways out.
+
+Used by `status`, `history` and `why`, in text and as JSON, and by `resolve` for what a look showed; `why` adds what the
+cloud says now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from plans import actions
+from plans.observed import Place
+from reconciler.cli import screen, views
+from reconciler.cloudstack.outcomes import JobFailed, JobPending, JobResult, JobSucceeded, JobUnknown, JobVanished
+
+if TYPE_CHECKING:
+    from plans.observed import World
+    from reconciler.settings import Settings
+    from reconciler.store.journal import Run, StepRow
+
+Told = tuple[str, str, str]
+Way = tuple[str, str]
+"""A command, and what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A run that is stuck or paused, its steps, and how often a step is tried; `world` is what a look showed, if any did."""
+
+    run: Run
+    steps: Sequence[StepRow]
+    tries: int
+    world: World | None = None
+
+    @property
+    def step(self) -> StepRow | None:
+        """The step in trouble: one that nobody can tell, else one that failed, else the one that is next."""
+        by_state = {state: [s for s in self.steps if s.state == state] for state in ("stuck", "failed", "pending")}
+        return next((found[0] for found in by_state.values() if found), None)
+
+    def told(self) -> Iterator[Told]:
+        """Titles and texts with their meanings, but for the ways out."""
+        yield "because", self.run.reason or "", "broken"
+        step = self.step
+        if step is None:
+            return
+        yield "object", self._object(step), "plain"
+        yield "sent", self._sent(step), "plain"
+        if step.error:
+            yield "answer", step.error, "plain"
+
+    def _object(self, step: StepRow) -> str:
+        what, (kind, known) = views.subject(self.run, step.action), self._id(step)
+        return f"{what}, {kind} {known}" if known else what
+
+    def _id(self, step: StepRow) -> tuple[str, str | None]:
+        """The kind of the object and its id in CloudStack."""
+        ids = {"guest": self.run.guest_id, "default-root": self.run.default_root_id, "context": None}
+        kind = "volume" if step.subject not in ids or step.subject == "default-root" else "VM"
+        return kind, ids.get(step.subject, step.subject)
+
+    def _sent(self, step: StepRow) -> str:
+        if step.started_at is None:
+            return f"nothing yet for step {step.seq}, {views.doing(self.run, step)}"
+        when = f"at {step.started_at:%Y-%m-%d %H:%M:%S} UTC, try {step.attempts} of {self.tries}"
+        return f"{views.doing(self.run, step)}{_where(step.action)}, {when}, as job {step.custom_job_id}"
+
+    def ways_out(self) -> Iterator[Way]:
+        """The exact commands that lead on, each with what it does."""
+        vm, file, step = self.run.vm_name, self.run.spec.origin.file, self.step
+        untold = step is not None and step.state == "stuck"
+        if step is not None and untold:
+            resolve = f"failover resolve {self.run.id} {step.seq} --as"
+            yield f"{resolve} done", "if it is done: it goes on from there, when a look agrees"
+            yield f"{resolve} undone", "if it never happened, and never will: it is sent again, when a look agrees"
+        if self.run.direction == "back":
+            yield f"failover end {vm}", "tries again at once (safe to repeat)"
+            by_hand = _by_hand(step.action, self.world) if step is not None and self.world is not None else None
+            if by_hand is not None:
+                yield by_hand, f"by hand (CloudMonkey), then: failover end {vm}"
+            else:
+                yield "failover daemon --specs DIR", "looks again every few minutes; mend the cause meanwhile"
+            return
+        then = ", once that step is settled" if untold else " (safe to repeat)"
+        yield f"failover end {vm}", f"take everything back{then}"
+        if self.run.state == "paused":
+            yield f"failover apply {file}", "shows what is left to do, and goes on with that if you agree"
+        else:
+            yield f"failover apply {file}", "mend the cause first; it looks at once and goes on"
+
+    def rows(self) -> Iterator[Told]:
+        """Everything that can be told without asking anybody."""
+        yield from self.told()
+        for number, (command, meaning) in enumerate(self.ways_out(), 1):
+            yield "ways out", f"{number}. {command}   {meaning}", "strong"
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain data; moments as RFC 3339."""
+        return {
+            "state": str(self.run.state),
+            "because": self.run.reason,
+            "step": self._step_json(),
+            "ways_out": [{"command": command, "does": meaning} for command, meaning in self.ways_out()],
+        }
+
+    def _step_json(self) -> dict[str, Any] | None:
+        step = self.step
+        if step is None:
+            return None
+        kind, known = self._id(step)
+        return {
+            "number": step.seq,
+            "action": step.word,
+            "state": str(step.state),
+            "object": {"kind": kind, "id": known, "name": views.subject(self.run, step.action)},
+            "sent_at": screen.stamp(step.started_at),
+            "tries": step.attempts,
+            "job": step.custom_job_id,
+            "deadline": screen.stamp(step.deadline),
+            "answer": step.error,
+        }
+
+
+def of(run: Run, steps: Sequence[StepRow], settings: Settings, world: World | None = None) -> Trouble:
+    """The trouble of a run that needs a person."""
+    return Trouble(run, steps, settings.engine.attempts, world)
+
+
+def is_in(run: Run | None) -> bool:
+    """Whether a run needs a person."""
+    return run is not None and run.state in ("stuck", "paused")
+
+
+def said(result: JobResult) -> str:
+    """What the cloud says of a job, for people."""
+    match result:
+        case JobPending():
+            return "still pending"
+        case JobSucceeded():
+            return "succeeded"
+        case JobFailed():
+            return f"failed with {result.code}: {result.text or 'no reason given'}"
+        case JobVanished():
+            return "not known: it never arrived, or was forgotten"
+        case JobUnknown():
+            return result.why
+
+
+def shown(world: World) -> Iterator[str]:
+    """What a look shows of the objects of a run."""
+    for disk in world.source.disks:
+        if disk.volume_id is not None:
+            yield f"{disk.key} {views.placed_text(world, world.volumes.get(disk.volume_id))}"
+    yield f"guest {world.guest.name} is {world.guest.state}" if world.guest is not None else "no guest"
+    for point in world.run.points if world.run is not None else ():
+        snapshot = world.snapshot_of(point)
+        reverted = ", reverted" if point.reverted else ""
+        yield f"rollback point {point.name} is {snapshot.state if snapshot is not None else 'gone'}{reverted}"
+    for disk in world.source.disks:
+        clone = world.clone_of(disk.volume_id) if disk.volume_id is not None else None
+        if clone is not None:
+            yield f"clone of {disk.key} {views.placed_text(world, clone)}"
+    if world.guest_snapshot is not None:
+        yield f"VM snapshot {world.guest_snapshot.name} is {world.guest_snapshot.state}"
+
+
+def _where(action: actions.Action) -> str:
+    if isinstance(action, actions.AttachReplica):
+        return f" to the {action.target}, device {action.device}"
+    return f" from the {action.source}" if isinstance(action, actions.DetachReplica) else ""
+
+
+def _by_hand(action: actions.Action, world: World) -> str | None:
+    """The command that does the same by hand, where that is safe: it moves no data and loses none."""
+    if isinstance(action, actions.AttachReplica) and action.target is Place.APPLIANCE and world.appliance is not None:
+        return f"cmk attach volume id={action.volume_id} virtualmachineid={world.appliance.id} deviceid={action.device}"
+    if isinstance(action, actions.DetachReplica):
+        return f"cmk detach volume id={action.volume_id}"
+    if isinstance(action, actions.StopGuest) and world.guest is not None:
+        return f"cmk stop virtualmachine id={world.guest.id}"
+    return None
