@@ -44,9 +44,18 @@ def still_known(spec: Spec, world: World) -> tuple[Reason, ...]:
     return tuple(_platform(spec, world))
 
 
-def _supported(spec: Spec, _world: World) -> Iterator[Reason]:
+def not_offered(spec: Spec) -> tuple[Reason, ...]:
+    """What this version does not do, whatever the world is like."""
     if spec.state is State.LIVE_FAILOVER:
-        yield Reason("NOT_OFFERED", "live failover is not offered by this version", "use state: test-failover")
+        return (Reason("NOT_OFFERED", "live failover is not offered by this version", "use state: test-failover"),)
+    if spec.state is State.ROLLED_BACK:
+        text = "rolled-back undoes a live failover, which is not offered by this version"
+        return (Reason("NOT_OFFERED", text, f"to take a test back say `state: protected` in {spec.origin}"),)
+    return ()
+
+
+def _supported(spec: Spec, _world: World) -> Iterator[Reason]:
+    yield from not_offered(spec)
 
 
 def _strategy(spec: Spec, world: World) -> Iterator[Reason]:

@@ -24,7 +24,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     can, and says what it leaves. The way back belongs to every plan that is shown or approved; a later pass, which only
     looks for what is next, can do without.
     """
-    against = guards.reasons(spec, world) if _needs_guards(goal, world) else ()
+    against = guards.reasons(spec, world) if _needs_guards(goal, world) else guards.not_offered(spec)
     if goal is GoalKind.TESTING and world.guest is None and not against:
         against = guards.still_known(spec, world)
     if against:

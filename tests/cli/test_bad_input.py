@@ -50,6 +50,16 @@ WRONG = {
         ('no replicated VM "PGWINTESTBIO"', "did you mean PGWINTESTBIOS?", "correct `vm` in specs/pgwintestbios.yaml:1"),
         spec="vm: PGWINTESTBIO\nstate: test-failover\nfor: 30m\n",
     ),
+    "a live failover": Wrong(
+        "NOT_OFFERED",
+        ("live failover is not offered by this version", "use state: test-failover"),
+        spec="vm: PGWINTESTBIOS\nstate: live-failover\nconfirm: PGWINTESTBIOS\n",
+    ),
+    "the end of a live failover": Wrong(
+        "NOT_OFFERED",
+        ("rolled-back undoes a live failover, which is not offered by this version", "say `state: protected` in specs/"),
+        spec="vm: PGWINTESTBIOS\nstate: rolled-back\n",
+    ),
     "two VMs of one name": Wrong(
         "VM_AMBIGUOUS",
         (f'"{PG}" is not one VM but 2', KEYS[PG], KEYS[DB3], "say its uuid"),
