@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -66,6 +67,7 @@ def cli(context: click.Context, settings: str | None, color: bool | None) -> Non
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; usage errors are 1, because 2 means pending changes."""
     gc.disable()  # nothing is garbage while modules load; `Screen.connect` turns it on again
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no code of others in here; looking for some takes time
     output = screen.Output.opened()
     try:
         code = cli.main(arguments, prog_name="failover", standalone_mode=False, obj=output)

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from plans.observed import Source
 from reconciler.store import joining, journal, tables
@@ -289,7 +290,8 @@ def _fitting(text: str) -> str:
 def adopt(database: Database) -> Legacy:
     """Look at the tables that are there. Raises `DatabaseMissing` or `SchemaUnknown` with what differs."""
     with database.read() as connection:
-        present = set(sa.inspect(connection).get_table_names())
+        seen = sa.inspect(connection)
+        present = set(seen.get_table_names())
         missing = [name for name in READ if name not in present and name != CONTEXTS]
         if len(missing) == len(READ) - 1:
             raise DatabaseMissing(
@@ -297,10 +299,16 @@ def adopt(database: Database) -> Legacy:
                 "point `database.url` at the replication system's database, or run `failover init` for an embedded one"
             )
         _refuse(database, [f"table {name} is missing" for name in missing])
-        metadata = sa.MetaData()
-        found = {n: sa.Table(n, metadata, autoload_with=connection, resolve_fks=False) for n in READ if n in present}
+        columns = seen.get_multi_columns(filter_names=[name for name in READ if name in present])
+    metadata = sa.MetaData()
+    found = {name: _table(metadata, name, columns[None, name]) for name in READ if name in present}
     _refuse(database, [*_lacking(found), *_wordless(found)])
     return Legacy(found, _words(found, "failover_jobs", "status"))
+
+
+def _table(metadata: sa.MetaData, name: str, columns: Iterable[ReflectedColumn]) -> sa.Table:
+    """A table as far as it is read and written: its columns with their types, and no keys."""
+    return sa.Table(name, metadata, *(sa.Column(column["name"], column["type"]) for column in columns))
 
 
 def _refuse(database: Database, differences: Sequence[str]) -> None:
