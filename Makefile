@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo clients test check crash simulate bench fidelity lock clean
+.PHONY: help demo clients test check crash simulate mutation bench fidelity lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,6 +68,9 @@ crash: $(VENV)/dev  ## kill the process at every named point, during recovery an
 
 simulate: $(VENV)/dev  ## play the plots of seeds: make simulate SEEDS=0-999, or SEEDS=17 for one
 	@$(BIN)/python -m tests.simulation $(or $(SEEDS),0-299)
+
+mutation: $(VENV)/dev  ## how many small faults in plans its tests notice (ARGS: modules, see --help); writes mutation.txt
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.mutation $(ARGS)
 
 bench: $(VENV)/dev  ## speed, as ratios against a bound or a peer in the same run
 	@$(BIN)/python -m benchmarks
