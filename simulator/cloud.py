@@ -361,10 +361,12 @@ class Cloud:
         return [s for s in self.snapshots.values() if s.volume == volume.id and not s.removed and s.state != "Destroyed"]
 
     def may_act_on(self, account: Account, entity: Entity) -> bool:
-        """Whether an account may work with a row: its own, its domain's, or everything."""
+        """Whether an account may work with a row: its own, its domain's, one of its projects', or everything."""
         if account.is_root or entity.account == account.name:
             return True
         owner = self.accounts.get(entity.account)
+        if owner is not None and owner.project is not None:
+            return account.name in self.plain["Project"][owner.project].fields["members"]
         return account.role == "domainadmin" and owner is not None and owner.domain_id == account.domain_id
 
     # --- content ------------------------------------------------------------------------------------------------------

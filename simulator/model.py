@@ -11,7 +11,10 @@ GIB = 1024**3
 
 @dataclass
 class Account:
-    """An account with its one user. `role` is `admin`, `domainadmin`, `user` or `viewer`; limits by type, storage in GiB."""
+    """An account with its one user. `role` is `admin`, `domainadmin`, `user` or `viewer`; limits by type, storage in GiB.
+
+    That of a `project` (its id) has no user, and the role `project`.
+    """
 
     id: str
     n: int
@@ -26,6 +29,7 @@ class Account:
     domain: str = "ROOT"
     limits: dict[str, int] = field(default_factory=dict)
     created: datetime | None = None
+    project: str | None = None
 
     @property
     def enabled(self) -> bool:

@@ -26,6 +26,13 @@ LIST = (
     Param("account"),
     Param("domainid", "Domain"),
 )
+_OF_PROJECTS = """
+    listAffinityGroups listEgressFirewallRules listEvents listFirewallRules listInstanceGroups listIpForwardingRules listIsos
+    listNetworks listPortForwardingRules listPublicIpAddresses listSSHKeyPairs listSecurityGroups listSnapshots listTags
+    listTemplates listVMSnapshot listVirtualMachines listVirtualMachinesMetrics listVolumes listVolumesMetrics
+"""
+OF_PROJECTS = frozenset(_OF_PROJECTS.split())
+"""The lists of what a project may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ def command(
 
     def register(handler: Handler) -> Handler:
         who = roles or (READERS if name.startswith(("list", "query")) else EVERYBODY)
-        everything = (*params, *(p for p in LIST if name.startswith("list") and p.name not in {q.name for q in params}))
+        usual = (*LIST, Param("projectid", "Project")) if name in OF_PROJECTS else LIST
+        everything = (*params, *(p for p in usual if name.startswith("list") and p.name not in {q.name for q in params}))
         if name in COMMANDS:
             raise ValueError(f"the command {name} is there twice")
         key = envelope or f"{name.lower()}response"

@@ -36,11 +36,15 @@ EVERYTHING = frozenset(GROUPS)
 
 
 def owner(cloud: Cloud, entity: Entity) -> Row:
-    """Account and domain of a row."""
+    """Account and domain of a row, or project and domain."""
     account = cloud.accounts.get(entity.account)
     path = account.domain if account else "ROOT"
+    project = account.project if account else None
+    held = (
+        {"projectid": project, "project": plain_name(cloud, "Project", project)} if project else {"account": entity.account}
+    )
     return {
-        "account": entity.account,
+        **held,
         "domainid": account.domain_id if account else None,
         "domain": path.rpartition("/")[2],
         "domainpath": path,

@@ -18,6 +18,7 @@ from simulator.commands import (
     nics,
     offerings,
     policies,
+    projects,
     reshaping,
     restoring,
     rules,
@@ -47,6 +48,7 @@ __all__ = [
     "nics",
     "offerings",
     "policies",
+    "projects",
     "reshaping",
     "restoring",
     "rules",
@@ -62,23 +64,23 @@ __all__ = [
 # Commands that the real server has and this one has not: they exist, so that nobody is told that his credentials are wrong.
 # All that Ansible's collection and Libcloud's driver call is here or among the commands, but for what plug-ins bring.
 _ELSEWHERE = """
-    activateProject addCluster addHost addImageStore addRegion addTrafficType cancelHostMaintenance
+    addCluster addHost addImageStore addRegion addTrafficType cancelHostMaintenance
     cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement
     configureVirtualRouterElement createAccount createDomain createLoadBalancerRule createNetworkACL
-    createNetworkACLList createNetworkOffering createPhysicalNetwork createPod createProject createRole
+    createNetworkACLList createNetworkOffering createPhysicalNetwork createPod createRole
     createRolePermission createStoragePool createUser createVPC createVPCOffering createVlanIpRange
     createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount deleteCluster
     deleteDomain deleteHost deleteImageStore deleteLoadBalancerRule deleteNetworkACL deleteNetworkACLList
-    deleteNetworkOffering deletePhysicalNetwork deletePod deleteProject deleteRole deleteRolePermission
+    deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
     deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
     deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
     enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements listLoadBalancerRuleInstances
     listNetworkACLs listNetworkServiceProviders listRegions listRolePermissions listStorageProviders
     listTrafficTypes listUserData listVPCOfferings listVirtualRouterElements listVpnCustomerGateways lockUser
     prepareHostForMaintenance rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC
-    startRouter stopRouter suspendProject updateCluster updateDomain updateHost updateLoadBalancerRule
+    startRouter stopRouter updateCluster updateDomain updateHost updateLoadBalancerRule
     updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updatePod
-    updateProject updateRegion updateRole updateRolePermission updateStoragePool updateTrafficType updateUser
+    updateRegion updateRole updateRolePermission updateStoragePool updateTrafficType updateUser
     updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume
 """
 ELSEWHERE = frozenset(_ELSEWHERE.split())

@@ -58,7 +58,7 @@ LIMITED: tuple[tuple[str, str], ...] = (
 def _of(cloud: Cloud, call: Call) -> list[Account]:
     """The accounts that the caller sees: its own; with `listall` those that it may act for."""
     caller: Account = call.account
-    rows = sorted(cloud.accounts.values(), key=lambda row: row.n)
+    rows = sorted((row for row in cloud.accounts.values() if row.project is None), key=lambda row: row.n)
     if not (call["listall"] or call.has("name") or call.has("id") or call.has("domainid")):
         rows = [caller]
     return [row for row in rows if row is caller or caller.is_root or _is_inside(caller, row)]
@@ -117,7 +117,7 @@ def _account(cloud: Cloud, row: Account, viewer: Account) -> Row:
         "domain": row.domain.rpartition("/")[2],
         "domainpath": row.domain,
         **traffic,
-        **_amounts(row.limits, common.used(cloud, row)),
+        **amounts(row.limits, common.used(cloud, row)),
         "vmstopped": sum(vm.state == "Stopped" for vm in vms),
         "vmrunning": sum(vm.state == "Running" for vm in vms),
         "state": row.state,
@@ -129,7 +129,7 @@ def _account(cloud: Cloud, row: Account, viewer: Account) -> Row:
     }
 
 
-def _amounts(limits: dict[str, int], used: dict[str, int]) -> Row:
+def amounts(limits: dict[str, int], used: dict[str, int]) -> Row:
     """Limit, amount and rest of everything that is limited; storage in GiB."""
     told: Row = {}
     for kind, word in LIMITED:
@@ -225,7 +225,7 @@ def _domain(cloud: Cloud, row: Plain) -> Row:
         "path": path,
         "state": row.fields.get("state", "Active"),
         "created": stamp(row.created) if parent else None,
-        **_amounts({}, used),
+        **amounts({}, used),
         "hasannotations": False,
     }
 

@@ -66,16 +66,25 @@ def chosen(cloud: Cloud, call: Call, rows: Iterable[E], kind: str) -> list[E]:
 
 
 def visible(cloud: Cloud, call: Call) -> Callable[[Entity], bool]:
-    """Who sees what: the own rows; with `listall` or an id all that one may act on; those of a named account."""
+    """Who sees what: the own rows; with `listall` or an id all that one may act on; those of a named account or project."""
     viewer: Account = call.account
+    if isinstance(call["projectid"], Plain):
+        held = acting_for(cloud, call)
+        return lambda row: row.account == held.name
     if "projectid" in call.raw and not call["listall"]:  # CS-WIR-24
         return _nothing
     if call.has("account"):
         named = acting_for(cloud, call)
         return lambda row: row.account == named.name
     if call["listall"] or (viewer.role in ("admin", "domainadmin") and (call.has("id") or call.has("ids"))):
-        return lambda row: cloud.may_act_on(viewer, row)
+        projects_too = call.has("id") or call.has("ids") or "projectid" in call.raw
+        return lambda row: cloud.may_act_on(viewer, row) and (projects_too or not _of_a_project(cloud, row))
     return lambda row: row.account == viewer.name
+
+
+def _of_a_project(cloud: Cloud, row: Entity) -> bool:
+    owner = cloud.accounts.get(row.account)
+    return owner is not None and owner.project is not None
 
 
 def _nothing(row: Entity) -> bool:
@@ -83,8 +92,14 @@ def _nothing(row: Entity) -> bool:
 
 
 def acting_for(cloud: Cloud, call: Call) -> Account:
-    """The account named by `account` and `domainid`, or the caller. Somebody else's is 531 for those who may not."""
+    """The account named by `account` and `domainid`, or that of a project, or the caller.
+
+    Somebody else's is 531 for those who may not, and so is a project that is suspended for all but lists.
+    """
     caller: Account = call.account
+    project = call["projectid"]
+    if isinstance(project, Plain):
+        return _held_by(cloud, call, project)
     name = call.raw.get("account")
     if name is None:
         return caller
@@ -95,6 +110,16 @@ def acting_for(cloud: Cloud, call: Call) -> Account:
     if named is not call.account and not call.account.is_root and not inside:
         raise refuse("CS-WIR-27")
     return named
+
+
+def _held_by(cloud: Cloud, call: Call, project: Plain) -> Account:
+    if not cloud.may_act_on(call.account, project):
+        raise refuse("CS-WIR-27")
+    state = project.fields["state"]
+    if state != "Active" and not call.command.startswith("list"):
+        text = f"Can't add resources to the project id={project.n} in state={state} as it's no longer active"
+        raise Refused(531, text, 4365)
+    return cloud.accounts[project.account]
 
 
 def _ids(cloud: Cloud, call: Call, kind: str) -> set[str]:

@@ -181,7 +181,6 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listLoadBalancerRules", "loadbalancerrule", READERS),
     ("listVPCs", "vpc", READERS),
     ("listRemoteAccessVpns", "remoteaccessvpn", READERS),
-    ("listProjects", "project", READERS),
 )
 _SYSTEMS = (
     "CentOS 7",

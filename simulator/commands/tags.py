@@ -24,6 +24,7 @@ KINDS = {
     "publicipaddress": "IpAddress",
     "template": "Template",
     "iso": "Iso",
+    "project": "Project",
 }
 SHOWN = {
     "VirtualMachine": "UserVm",
@@ -34,6 +35,7 @@ SHOWN = {
     "IpAddress": "PublicIpAddress",
     "Template": "Template",
     "Iso": "ISO",
+    "Project": "Project",
 }
 WITHOUT_TAGS = ("zone", "serviceoffering", "diskoffering", "nic")
 LONGEST = 255
@@ -51,7 +53,7 @@ def _targets(cloud: Cloud, call: Call) -> list[tuple[str, Entity]]:
         entity = cloud.table(table).get(wanted)
         if entity is None or entity.removed:
             raise refuse("CS-TAG-06", id=wanted, kind=SHOWN[table])
-        if not call.account.is_root and entity.account != call.account.name:
+        if not cloud.may_act_on(call.account, entity):
             raise refuse("CS-TAG-06b")
         found.append((SHOWN[table], entity))
     return found

@@ -16,7 +16,7 @@ from tests.clients.zone import Ear
 from tests.conformance import setup
 
 OWN = Path(__file__).parent / "own"
-PLAYS = ("accounts", "machines", "networks")
+PLAYS = ("accounts", "machines", "networks", "projects")
 NAME = "further"
 COMMANDS = f"""\
 all zones: exit 0, 1
