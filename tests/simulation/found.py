@@ -47,3 +47,8 @@ def found() -> Iterator[tuple[str, Plot]]:
         Plot(4, _one("vm-snapshot"), durations=1.0, orders=TEST, faults=(faults,)),
     )
     yield "a test kept beyond its time made rounds spin", Plot(5, _one(None), durations=1.0, orders=KEPT)
+    faults = {"kind": "drop", "command": "destroyVirtualMachine", "nth": 1, "times": 1}
+    yield (
+        "a person's own call is cut on its way",
+        Plot(6, _one("volume-snapshot"), durations=1.0, orders=TEST, faults=(faults,), deeds=(Deed("destroy-guest", 5),)),
+    )

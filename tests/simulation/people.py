@@ -13,6 +13,7 @@ from hashlib import sha256
 from random import Random
 from typing import TypeVar
 
+from simulator.faults import ConnectionCut
 from simulator.model import Snapshot, Vm, Volume
 from tests.simulation import furniture, plots
 from tests.simulation.invariants import Watch
@@ -47,10 +48,13 @@ class People:
         return self.luck.choice(found) if found else None
 
     def call(self, command: str, **given: object) -> bool:
-        """A call of a person at the console of the same account."""
-        reply = self.cloud.as_account(ACCOUNT).call(command, **given)
+        """A call of a person at the console of the same account; the faults of the plot strike it like any other."""
+        try:
+            done = self.cloud.as_account(ACCOUNT).call(command, **given).status == 200
+        except ConnectionCut:
+            done = False
         self.watch.strangers()
-        return reply.status == 200
+        return done
 
     # --- whom it can happen to ----------------------------------------------------------------------------------------
 
