@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -21,6 +21,7 @@ from specs.goal import GoalKind
 from specs.model import Spec, Strategy
 
 FORMAT = 1
+TEST_ENDS = "test.ends_at"
 Fact = str | int | bool | None
 
 
@@ -68,13 +69,57 @@ class Offer:
         return {"strategy": str(self.strategy), "possible": True, **times, "extra_gib": self.extra_gib}
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Until when a test lasts, as far as that is known, and whether everything is taken back then."""
+
+    duration: timedelta
+    ends_at: datetime | None
+    auto_cleanup: bool
+
+    @classmethod
+    def of(cls, spec: Spec, running_since: datetime | None) -> Terms:
+        """What a spec says of a test whose guest runs since then, or does not run yet."""
+        duration = spec.duration or timedelta()
+        return cls(duration, running_since + duration if running_since is not None else None, spec.auto_cleanup)
+
+    def as_json(self) -> dict[str, Any]:
+        """The terms as plain data; the duration in whole seconds, the moment as RFC 3339."""
+        ends_at = self.ends_at.isoformat(timespec="seconds") if self.ends_at is not None else None
+        return {"for": int(self.duration.total_seconds()), "ends_at": ends_at, "auto_cleanup": self.auto_cleanup}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Terms:
+        """Read back what `as_json` wrote."""
+        ends_at = datetime.fromisoformat(data["ends_at"]) if data["ends_at"] is not None else None
+        return cls(timedelta(seconds=data["for"]), ends_at, data["auto_cleanup"])
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What a newer spec changes of a test that is under way, without a step: its terms before and after."""
+
+    was: Terms
+    now: Terms
+
+    def as_json(self) -> dict[str, Any]:
+        """Both terms as plain data."""
+        return {"was": self.was.as_json(), "now": self.now.as_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Amendment:
+        """Read back what `as_json` wrote."""
+        return cls(Terms.from_json(data["was"]), Terms.from_json(data["now"]))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps from a world to a goal.
 
     `facts` are flat (`disk-2000.device` to 1) so that two looks can be compared row by row; `way_back` is the plan that
     takes the goal back, planned from the world these steps lead to. `extra_gib` is the storage it takes beside the replicas;
-    `offers` are the other strategies with their price, for whoever reviews it. Empty `steps`: nothing is to be done.
+    `offers` are the other strategies with their price, for whoever reviews it. `amends` is what the spec changes of a test
+    that is under way. Without either `steps` or that, nothing is to be done.
     """
 
     spec: Spec
@@ -90,6 +135,12 @@ class Plan:
     extra_gib: int = 0
     warnings: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
+    amends: Amendment | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.steps and self.amends is None
 
     @cached_property
     def digest(self) -> str:
@@ -141,6 +192,7 @@ class Plan:
             "replication_pause": int(self.pause.total_seconds()),
             "extra_gib": self.extra_gib,
             "warnings": list(self.warnings),
+            "amends": self.amends.as_json() if self.amends is not None else None,
             "offers": [o.as_json() for o in self.offers],
             "facts": dict(self.facts),
             "steps": [s.as_json() for s in self.steps],
@@ -176,6 +228,7 @@ class Plan:
             way_back=tuple(map(Step.from_json, data["way_back"])),
             extra_gib=data["extra_gib"],
             warnings=tuple(data["warnings"]),
+            amends=Amendment.from_json(data["amends"]) if data.get("amends") else None,
         )
 
 
@@ -229,6 +282,8 @@ def differences(planned: Plan, now: Plan | Refusal) -> tuple[Difference, ...]:
 
 
 def _said(spec: Spec, fact: str) -> str:
+    if fact == TEST_ENDS:
+        return f"for: {values.format_duration(spec.duration)}" if spec.duration is not None else ""
     adapter = fact.removeprefix("network.")
     return spec.networks.get(adapter, "") if adapter != fact else ""
 

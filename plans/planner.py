@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from plans import actions, compare, effects, estimates, guards, placing, strategies
 from plans.observed import Place, World
-from plans.plan import Fact, Offer, Plan, Refusal, Step
+from plans.plan import TEST_ENDS, Amendment, Fact, Offer, Plan, Refusal, Step, Terms
 from specs.goal import GoalKind
 from specs.model import Spec, Strategy
 
@@ -70,6 +71,14 @@ def _offer(spec: Spec, strategy: Strategy, world: World) -> Offer:
         return Offer(strategy, None, found.takes_there, found.pause, found.extra_gib)
     reasons = [r.text for r in found.reasons] if isinstance(found, Refusal) else [o.text for o in against]
     return Offer(strategy, "; ".join(reasons))
+
+
+def amending(found: Plan, was: Spec, running_since: datetime | None) -> Plan:
+    """The plan for a test that is under way as `was` says, with what its spec changes of that."""
+    old, new = Terms.of(was, running_since), Terms.of(found.spec, running_since)
+    ends_at = old.ends_at.isoformat(timespec="seconds") if old.ends_at is not None else None
+    amends = Amendment(old, new) if was.digest != found.spec.digest else None
+    return replace(found, facts={**found.facts, TEST_ENDS: ends_at}, amends=amends)
 
 
 def remainder(approved: tuple[Step, ...], now: tuple[Step, ...]) -> int | None:

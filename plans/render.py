@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -64,29 +64,60 @@ def as_text(lines: Sequence[Line]) -> str:
 
 def plan_lines(plan: Plan, detail: bool = False, width: int = WIDE) -> list[Line]:
     """The plan for a terminal of this many columns; `detail` adds precondition, effect and risk beneath every step."""
-    if not plan.steps:
+    if plan.is_empty:
         head = line(Span(plan.vm, Meaning.STRONG), "  ", str(plan.goal), "   ", Span("= nothing to do", Meaning.VERIFIED))
         return [head, *(line("  ", Span(w, Meaning.WAITS)) for w in plan.warnings)]
     lines = [line(Span(plan.vm, Meaning.STRONG), "  ", _aim(plan)), line("  ", Span(_promise(plan), Meaning.STRONG)), ()]
     lines += _header(plan, detail, width)
     lines.append(())
-    lines += _table(plan, detail, width)
-    lines.append(())
+    if plan.steps:
+        lines += _table(plan, detail, width)
+        lines.append(())
     lines += _footer(plan, width)
     return lines
 
 
 def _aim(plan: Plan) -> str:
     if plan.goal is GoalKind.TESTING:
-        return f"protected → testing for {format_duration(plan.spec.duration or timedelta())}"
+        before = "protected" if plan.amends is None else "testing"
+        return f"{before} → testing for {format_duration(plan.spec.duration or timedelta())}"
     return f"back to {plan.goal}"
 
 
 def _promise(plan: Plan) -> str:
+    if not plan.steps:
+        return "at once; nothing is sent to CloudStack"
     if plan.goal is GoalKind.TESTING:
         pause = format_duration(_minutes(plan.pause))
         return f"ready in about {format_duration(plan.takes_there)}, replication paused about {pause}"
     return f"done in about {format_duration(plan.takes_there)}"
+
+
+def amended(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What the plan changes of a test that is under way without a step: titles and texts."""
+    if plan.amends is None:
+        return
+    was, now = plan.amends.was, plan.amends.now
+    if was.ends_at is not None and now.ends_at is not None and was.ends_at != now.ends_at:
+        yield "end", f"{_moment(was.ends_at)} → {_moment(now.ends_at)}, {_shift(now.ends_at - was.ends_at)}"
+    elif was.duration != now.duration:
+        yield "for", f"{format_duration(was.duration)} → {format_duration(now.duration)}"
+    if was.auto_cleanup != now.auto_cleanup:
+        yield "then", f"{_then(plan, was.auto_cleanup)} → {_then(plan, now.auto_cleanup)}"
+    if was == now:
+        yield "spec", "the test follows this version of it; its end stays as it is"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _shift(by: timedelta) -> str:
+    return f"{format_duration(abs(by))} {'later' if by > timedelta() else 'sooner'}"
+
+
+def _then(plan: Plan, auto_cleanup: bool) -> str:
+    return "it is taken back" if auto_cleanup else f"it waits for you: failover end {plan.vm}"
 
 
 def _minutes(span: timedelta) -> timedelta:
@@ -95,7 +126,12 @@ def _minutes(span: timedelta) -> timedelta:
 
 def _header(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     yield line("  wanted by   ", str(plan.spec.origin))
-    if plan.goal is not GoalKind.TESTING:
+    for title, text in amended(plan):
+        first, *more = _wrapped(f"{title:<10}", text, width - 4)
+        yield line("  ", Span("~ ", SYMBOL_MEANING["~"]), *first)
+        yield from (line("    ", *row) for row in more)
+    if plan.goal is not GoalKind.TESTING or not plan.steps:
+        yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
         return
     yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}", width)
     pause = format_duration(_minutes(plan.pause))
@@ -178,6 +214,9 @@ def _hold(plan: Plan, width: int) -> Iterator[Line]:
 
 
 def _footer(plan: Plan, width: int) -> Iterator[Line]:
+    if not plan.steps:
+        yield line("  digest ", Span(plan.digest, Meaning.HISTORY))
+        return
     counts: dict[str, int] = {}
     for step in plan.steps:
         symbol = wording.of(step.action).symbol
@@ -230,12 +269,18 @@ _MARKDOWN = """\
 {% for r in p.reasons -%}
 - **{{ r.code }}** {{ r.text | cell }}. {{ r.fix | cell }}
 {% endfor %}
-{% elif not p.steps -%}
+{% elif not p.steps and not p.amended -%}
 Nothing to do.
 
 {% else -%}
 {{ p.promise }}. Wanted by `{{ p.origin | cell }}`, digest `{{ p.digest }}`.
 
+{% for title, text in p.amended -%}
+- {{ title }}: {{ text | cell }}
+{% endfor -%}
+{% if p.amended and p.steps %}
+{% endif -%}
+{% if p.steps -%}
 | # | | step | on | takes | because | needs | undone by | risk |
 |--:|---|---|---|--:|---|---|---|---|
 {% for s in p.steps -%}
@@ -244,6 +289,7 @@ Nothing to do.
 {% endfor %}
 Way back: {{ p.back or "nothing to take back" }}.
 
+{% endif -%}
 {% endif -%}
 {% endfor -%}
 """
@@ -277,12 +323,17 @@ def _plan_view(plan: Plan) -> dict[str, Any]:
     return {
         "vm": plan.vm,
         "aim": _aim(plan),
-        "promise": _promise(plan).capitalize(),
+        "promise": _sentence(_promise(plan)),
         "origin": str(plan.spec.origin),
         "digest": plan.digest,
+        "amended": list(amended(plan)),
         "steps": [step_view(s) for s in plan.steps],
         "back": ", ".join(dict.fromkeys(wording.of(s.action).title for s in plan.way_back)),
     }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def step_view(step: Step) -> dict[str, Any]:

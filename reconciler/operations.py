@@ -92,8 +92,8 @@ def stale(connected: Connected, plan: Plan) -> tuple[Difference, ...]:
 
 
 def changes_anything(connected: Connected, plan: Plan) -> bool:
-    """Whether approving this plan changes anything: it has steps, or a run is under way that is not where it should be."""
-    if plan.steps:
+    """Whether approving this plan changes anything: it is not empty, or a run is under way that is not where it should be."""
+    if not plan.is_empty:
         return True
     found = connected.engine.dossier(plan.vm_key)
     if found.run is None or found.accepted is None or not found.accepted.is_active:

@@ -189,6 +189,7 @@ _STEP = s.update().where(
     (s.c.run_id == sa.bindparam("of")) & (s.c.seq == sa.bindparam("number")) & (s.c.state == sa.bindparam("was"))
 )
 _EVENT = tables.events.insert()
+_NEW_RUN = r.insert()
 _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
 _OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
 _GUEST_NAMES = sa.select(r.c.guest_name).where(r.c.state.not_in(ENDED) & (r.c.vm_key != sa.bindparam("of")))
@@ -297,17 +298,17 @@ def open_run(
     """Begin a run for an accepted spec, with the steps of the way there. Raises `Fenced` while the VM has another run."""
     attempt = next_attempt(connection, plan.vm_key)
     run_id = f"{RUN_ID_PREFIX}-{plan.vm_key}-{int(now.timestamp())}"
-    if connection.execute(sa.select(r.c.id).where(r.c.id == run_id)).first() is not None:
+    if attempt > 1 and connection.execute(sa.select(r.c.id).where(r.c.id == run_id)).first() is not None:
         run_id = f"{run_id}-{attempt}"
-    row = {
+    values: dict[str, Any] = {
+        **dict.fromkeys(Run.__slots__),
         "id": run_id,
         "vm_key": plan.vm_key,
-        "open_of": plan.vm_key,
         "vm_name": plan.vm,
         "kind": "test",
         "attempt": attempt,
         "spec_id": accepted.id,
-        "spec": accepted.raw_spec,
+        "spec": accepted.spec,
         "plan_digest": plan.digest,
         "direction": Direction.THERE,
         "state": RunState.RUNNING,
@@ -321,11 +322,11 @@ def open_run(
     }
     try:
         with connection.begin_nested():
-            connection.execute(r.insert().values(row))
+            connection.execute(_NEW_RUN, {**values, "open_of": plan.vm_key, "spec": accepted.raw_spec})
     except sa.exc.IntegrityError:
         raise Fenced(f"{plan.vm} has a run that has not ended") from None
-    opened = run(connection, run_id)
-    rows = add_leg(connection, opened, plan.steps, Direction.THERE)
+    opened = Run(**values)
+    rows = _append(connection, opened, plan.steps, Direction.THERE, (0, 0))
     event(connection, now, opened, None, "opened", f"{plan.goal}, {len(plan.steps)} steps, {plan.digest}")
     return opened, rows
 
@@ -615,7 +616,14 @@ def _change(connection: sa.Connection, found: Run, stored: Mapping[str, Any] | N
 def add_leg(connection: sa.Connection, found: Run, planned: Sequence[Step], direction: Direction) -> tuple[StepRow, ...]:
     """Append the steps of a plan to the run as a new leg; returns them."""
     last = connection.execute(sa.select(sa.func.max(s.c.seq), sa.func.max(s.c.leg)).where(s.c.run_id == found.id)).one()
-    rows = tuple(_fresh(found, step, (last[0] or 0) + step.number, (last[1] or 0) + 1, direction) for step in planned)
+    return _append(connection, found, planned, direction, (last[0] or 0, last[1] or 0))
+
+
+def _append(
+    connection: sa.Connection, found: Run, planned: Sequence[Step], direction: Direction, last: tuple[int, int]
+) -> tuple[StepRow, ...]:
+    """Append steps behind the last number and the last leg that the run has."""
+    rows = tuple(_fresh(found, step, last[0] + step.number, last[1] + 1, direction) for step in planned)
     if rows:
         connection.execute(s.insert(), [_stored(row) for row in rows])
     return rows

@@ -163,7 +163,7 @@ class Legacy:
             return
         table = self.tables["failover_jobs"]
         for (run, _), values in zip(shown, rows, strict=True):
-            if connection.execute(self._shown, values).rowcount == 0:
+            if len(rows) == 1 or connection.execute(self._shown, values).rowcount == 0:
                 row = {**self._face(connection, run), "created_at": run.created_at.replace(tzinfo=None), **values}
                 connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
 

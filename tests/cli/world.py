@@ -35,7 +35,11 @@ KEYS = {PG: "4205a841-0265-f4bd-39a6-39fd92196f53", DB3: "4205a841-0265-f4bd-39a
 VOLUME = "e915ef05-ddf5-48d5-8352-a01300609717"
 APPLIANCE = "00000000-0000-4000-8000-00000000000a"
 LONGEST = 30.0  # seconds: no process of a test may take longer
-QUICK = {"poll: 2s": "poll: 0.05\n  lease: 1\n  grace: 0.2\n  backoff: 0.05", "min_duration: 5m": "min_duration: 1s"}
+QUICK = {
+    "poll: 2s": "poll: 0.05\n  lease: 1\n  grace: 0.2\n  backoff: 0.05",
+    "min_duration: 5m": "min_duration: 1s",
+    "  # ca_file: ca.pem": "  calls_per_second: 1000",
+}
 RICH_IN_PRIVILEGES = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
