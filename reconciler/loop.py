@@ -381,14 +381,15 @@ class Engine:
             under_way = journal.jobs_under_way(connection) if runs else ()
             overwritten = self._watch(connection, runs.values(), now)
         room = self.settings.engine.max_runs - sum(b.state is not RunState.HOLDING for b in runs.values())
-        moving = [k for k, b in runs.items() if k in overwritten or _moves(b, wanted.get(k), now)]
+        busy = {vm_key for vm_key, *_ in under_way}
+        moving = [k for k, b in runs.items() if k in overwritten or _moves(b, wanted.get(k), now, k in busy)]
         self._tried = {k: at for k, at in self._tried.items() if k in wanted}
         # who was tried and has to wait stands behind those whose turn never came, so that it takes nobody's place
         starting = sorted((k for k in wanted if k not in runs), key=lambda k: self._tried.get(k, EVER))
         chosen = [k for k in (*moving, *starting[: max(0, room)]) if only is None or k in only]
         expiry = min((m for b in runs.values() if (m := _next_due(b)) is not None), default=None)
         watched = runs.keys() | wanted.keys() if only is None else only
-        resting = all(_rests(runs.get(k), wanted.get(k), now) for k in watched)
+        resting = all(_rests(runs.get(k), wanted.get(k), now, k in busy) for k in watched)
         return _Due(chosen, frozenset(starting), under_way, expiry, resting)
 
     def _watch(self, connection: Connection, runs: Iterable[Brief], now: datetime) -> frozenset[str]:
@@ -503,6 +504,8 @@ class Engine:
     def _advance(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | _Ready:
         now, turn = self.clock.now(), self._followed(connection, self._turn(dossier, look), dossier.accepted)
         turn = self._noticed(connection, turn, now)
+        if _is_frozen(turn.run, dossier.accepted):
+            return self._came_to(connection, turn, Outcome(Kind.DONE, turn.run.reason or "frozen"))
         goal = self._goal(turn.run, dossier.accepted, now)
         turn = self._turned(connection, turn, goal, now)
         found = planner.plan(turn.run.spec, goal.kind, turn.world, with_way_back=False)
@@ -525,7 +528,7 @@ class Engine:
         run = turn.run
         if accepted is None or not accepted.is_active or accepted.id == run.spec_id or run.direction is Direction.BACK:
             return turn
-        if not _same_guest(run.spec, accepted.spec):
+        if not same_guest(run.spec, accepted.spec):
             return turn
         return replace(turn, run=journal.follow(connection, run, accepted, self.clock.now()))
 
@@ -576,16 +579,31 @@ class Engine:
             return _first_group(turn.rest)
         if turn.run.direction is Direction.BACK:
             return _first_group(journal.add_leg(connection, turn.run, found.steps, Direction.BACK))
+        if self.settings.engine.repeat_approved and self._repeats(connection, turn.run, found):
+            event = f"the world changed; what is left are approved steps: {_words(found)}"
+            journal.event(connection, self.clock.now(), turn.run, None, "repeats", event)
+            return _first_group(journal.add_leg(connection, turn.run, found.steps, Direction.THERE))
         return None
+
+    def _repeats(self, connection: Connection, run: Run, found: Plan) -> bool:
+        """Whether a plan has no step that was not approved for this run: then nothing is risked that was not risked before.
+
+        Only so many times: where somebody undoes what we do, a person is to see it.
+        """
+        approved, legs = journal.approved(connection, run)
+        return legs <= self.settings.engine.attempts and approved.issuperset(s.action for s in found.steps)
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
     def _came_to(self, connection: Connection, turn: Turn, outcome: Outcome) -> Pass:
         """A pass's result from the worst outcome of its steps: go on, wait, turn back, or ask a person."""
         now = self.clock.now()
-        run, until = turn.run, outcome.until or now + self.settings.engine.poll
+        run = turn.run
+        until: datetime | None = outcome.until or now + self.settings.engine.poll
         gives_up = outcome.kind in (Kind.FAILED, Kind.REFUSED)
-        if outcome.kind is Kind.DONE:
+        if run.state is RunState.PAUSED:  # whatever comes of what was under way, a person says how it goes on
+            until = None if outcome.kind is Kind.DONE or gives_up else until
+        elif outcome.kind is Kind.DONE:
             until = now
         elif gives_up and run.direction is Direction.THERE:
             run, until = journal.turn_back(connection, run, outcome.why, now, failed=True), now
@@ -626,8 +644,7 @@ class Engine:
 
     def _diverged(self, connection: Connection, turn: Turn, found: Plan, until: datetime | None, now: datetime) -> Pass:
         """The world changed under the run: it stops here, a safe point, and asks, until its test can no longer begin."""
-        left = ", ".join(s.action.word for s in found.steps)
-        why = f"the world changed: what is left to do is no longer the rest of the approved plan, but: {left}"
+        why = f"the world changed: what is left to do is no longer the rest of the approved plan, but: {_words(found)}"
         run = journal.pause(connection, turn.run, why, until, now)
         return Pass(run.vm_key, run.vm_name, Outcome(Kind.REFUSED, why), run, until)
 
@@ -695,7 +712,7 @@ def _hit(point: crashpoints.Point, batches: Iterable[Batch]) -> None:
         crashpoints.hit(point)
 
 
-def _rests(run: Brief | None, wanted: int | None, now: datetime) -> bool:
+def _rests(run: Brief | None, wanted: int | None, now: datetime, busy: bool) -> bool:
     """Whether nothing of this VM moves by itself any more: holding, ended, or waiting for a person."""
     if run is None:
         return wanted is None
@@ -703,17 +720,20 @@ def _rests(run: Brief | None, wanted: int | None, now: datetime) -> bool:
         return True
     if run.direction is Direction.THERE and wanted != run.spec_id:
         return False
-    return run.state in (RunState.HOLDING, RunState.PAUSED, RunState.STUCK)
+    return run.state in (RunState.HOLDING, RunState.STUCK) or (run.state is RunState.PAUSED and not busy)
 
 
-def _moves(run: Brief, wanted: int | None, now: datetime) -> bool:
-    """Whether a run is due: not while it holds and its time is not up, nor while it waits for a person or a moment."""
+def _moves(run: Brief, wanted: int | None, now: datetime, busy: bool) -> bool:
+    """Whether a run is due: not while it holds and its time is not up, nor while it waits for a person or a moment.
+
+    A run that a person froze while a step of it was `busy` is due until that is settled.
+    """
     if run.not_before is not None and now < run.not_before:
         return False
     if run.state not in (RunState.HOLDING, RunState.PAUSED) or run.direction is Direction.BACK or wanted != run.spec_id:
         return True
     until = run.expires_at if run.state is RunState.HOLDING else run.not_before
-    return until is not None and now >= until
+    return (until is not None and now >= until) or (busy and run.state is RunState.PAUSED)
 
 
 def _next_due(run: Brief) -> datetime | None:
@@ -723,19 +743,28 @@ def _next_due(run: Brief) -> datetime | None:
     return run.expires_at if run.state is RunState.HOLDING else None
 
 
+def _is_frozen(run: Run, accepted: AcceptedSpec | None) -> bool:
+    """Whether a person had the run stop, and its test is still wanted: then no moment makes it go on by itself.
+
+    Once its guest runs there is nothing left to stop: the test has begun, and ends by its time.
+    """
+    wanted = accepted is not None and accepted.is_active and accepted.id == run.spec_id
+    return wanted and run.state is RunState.PAUSED and run.not_before is None and run.running_since is None
+
+
 def _otherwise_engaged(run: Run | None, spec: Spec) -> guards.Reason | None:
     """Why a test cannot begin beside the run that its VM has: it is being taken back, or its guest is another one."""
     if run is None:
         return None
     if run.direction is Direction.BACK:
         return guards.Reason("TAKEN_BACK", f"run {run.id} is being taken back", "plan again when that is over")
-    if _same_guest(run.spec, spec):
+    if same_guest(run.spec, spec):
         return None
     text = f"run {run.id} tests this VM with other networks, another boot disk or another strategy"
     return guards.Reason("TESTED_OTHERWISE", text, f"`failover end {run.vm_name}`, and plan again when that is over")
 
 
-def _same_guest(was: Spec, now: Spec) -> bool:
+def same_guest(was: Spec, now: Spec) -> bool:
     """Whether two specs of a test want the same guest: on the same networks, from the same disk, protected alike."""
     wanted = [(s.state, s.networks, s.boot_disk, s.strategy) for s in (was, now)]
     return wanted[0] == wanted[1] and was.state is State.TEST_FAILOVER
@@ -746,6 +775,10 @@ _GRAVITY = (Kind.DONE, Kind.RETRY, Kind.WAIT, Kind.REFUSED, Kind.FAILED, Kind.ST
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:
     return max(outcomes, key=lambda o: _GRAVITY.index(o.kind))
+
+
+def _words(found: Plan) -> str:
+    return ", ".join(s.action.word for s in found.steps)
 
 
 def _is_rest(rows: tuple[StepRow, ...], found: Plan) -> bool:

@@ -16,13 +16,14 @@ from plans.actions import CreateGuest
 from plans.guards import Reason
 from plans.observed import Source, World
 from plans.plan import Difference, Plan, Refusal, differences
-from reconciler import crashpoints
+from reconciler import crashpoints, exits
 from reconciler.cloudstack.errors import CloudError
-from reconciler.loop import Engine, Pass, Round
+from reconciler.exits import Exits
+from reconciler.loop import Engine, Pass, Round, same_guest
 from reconciler.store import inventory, journal, legacy
 from reconciler.store.database import Connection
 from reconciler.store.inventory import Accepted, AcceptedSpec
-from reconciler.store.journal import Dossier, Event, Run, RunState, StepRow
+from reconciler.store.journal import Direction, Dossier, Event, Run, RunState, StepRow
 from reconciler.verdicts import Judged, Verdict
 from reconciler.wiring import Connected
 from specs.goal import goal_at
@@ -104,19 +105,25 @@ def changes_anything(connected: Connected, plan: Plan) -> bool:
 def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> Accepted:
     """Write down that this plan may run. The same spec once more changes nothing, unless `again`.
 
-    A run of this spec that was paused, because the world is no longer as its plan saw it, goes on with this plan; one
-    that is stuck looks again at once.
+    A run for this guest that was paused, by a person or because the world is no longer as its plan saw it, goes on with this
+    plan; one that is stuck looks again at once.
     """
     now = connected.engine.clock.now()
     with connected.database.begin() as connection:
         accepted = inventory.accept(connection, plan, now=now, by=by, again=again)
         run = journal.unfinished_of(connection, plan.vm_key)
-        if run is not None and run.spec_id == accepted.record.id and run.state is RunState.PAUSED:
-            journal.resume(connection, run, plan, by, now)
+        if run is not None and run.state is RunState.PAUSED and _is_for(run, accepted.record):
+            followed = run if run.spec_id == accepted.record.id else journal.follow(connection, run, accepted.record, now)
+            journal.resume(connection, followed, plan, by, now)
         elif run is not None and run.state is RunState.STUCK:
             journal.wake(connection, run, now)
     crashpoints.hit(crashpoints.Point.ACCEPTED)
     return accepted
+
+
+def _is_for(run: Run, accepted: AcceptedSpec) -> bool:
+    """Whether a run on its way there makes the guest that this spec wants."""
+    return run.direction is Direction.THERE and accepted.is_active and same_guest(run.spec, accepted.spec)
 
 
 def approved_plan(connected: Connected, run: Run) -> Plan | None:
@@ -141,6 +148,46 @@ def end(connected: Connected, vm_key: str, by: str) -> Run | None:
         inventory.end(connection, vm_key, now, f"ended by {by}")
         run = journal.unfinished_of(connection, vm_key)
         return journal.wake(connection, run, now) if run else None
+
+
+class NotToFreeze(Exception):
+    """There is no run that could be frozen; the message says why, and what to do instead."""
+
+
+def freeze(connected: Connected, vm_key: str, by: str) -> Run:
+    """Have the run of this VM stop at its next safe point and stay there until a person says how it goes on.
+
+    What is under way is settled, nothing else is begun, and no time limit takes it back. Raises `NotToFreeze`.
+    """
+    now = connected.engine.clock.now()
+    with connected.database.begin() as connection:
+        run = journal.unfinished_of(connection, vm_key)
+        if run is None:
+            raise NotToFreeze("no test is under way; nothing to freeze")
+        if run.direction is Direction.BACK:
+            raise NotToFreeze(
+                f"run {run.id} is on its way back, which is never stopped for good; Ctrl-C stops who drives it"
+            )
+        if run.state is RunState.HOLDING:
+            raise NotToFreeze(f"the test of {run.vm_name} runs; a spec with a longer `for:` keeps it longer")
+        return journal.pause(connection, run, f"frozen by {by}", None, now)
+
+
+def paused(connected: Connected) -> frozenset[str]:
+    """The keys of the VMs whose run waits at a safe point for a person."""
+    with connected.database.read() as connection:
+        return frozenset(b.vm_key for b in journal.briefs(connection) if b.state is RunState.PAUSED)
+
+
+def exits_of(connected: Connected, vm_key: str) -> Exits | None:
+    """The ways on for a VM whose run is on its way there, from a fresh look; None where it is not. Raises `CloudError`."""
+    engine, dossier = connected.engine, connected.engine.dossier(vm_key)
+    run = dossier.run
+    if run is None or run.direction is Direction.BACK or run.state is RunState.HOLDING:
+        return None
+    look = engine.look()
+    source = look.fleet.sources.get(vm_key)
+    return exits.of(run, dossier.rest, engine.world(source, look, dossier)) if source is not None else None
 
 
 def settle(connected: Connected, run_id: str, seq: int, verdict: Verdict, by: str) -> Judged:

@@ -100,7 +100,8 @@ class Networks(_Section):
 class Limits(_Section):
     """How much the engine does at once, how often it looks, how often it tries, and how long in between.
 
-    `grace` is how long a call whose answer was lost may still be under way before it counts as never arrived.
+    `grace` is how long a call whose answer was lost may still be under way before it counts as never arrived. With
+    `repeat_approved` a run whose world changed goes on by itself where all that is left to do was approved for it before.
     """
 
     max_runs: int = Field(default=5, ge=1, le=10_000)
@@ -110,6 +111,7 @@ class Limits(_Section):
     backoff: Duration = timedelta(seconds=5)
     attempts: int = Field(default=4, ge=1, le=20)
     threads: int = Field(default=8, ge=1, le=64)
+    repeat_approved: bool = False
 
 
 class _Source(pydantic_settings.PydanticBaseSettingsSource):

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "end": "end a test now and take everything back",
     "history": "what ran, when, and how it ended",
     "why": "the story of a VM backwards: now, waiting for what, last decisions",
+    "freeze": "stop a test on its way there until you say how it goes on",
     "resolve": "say what became of a step that is stuck",
     "daemon": "carry out a folder of specs, end tests when their time is up",
     "db": "the database's own tables: upgrade, check",

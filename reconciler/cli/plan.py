@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import files, screen
+from reconciler.cli import files, screen, trouble
 
 if TYPE_CHECKING:
+    from reconciler.exits import Exits
     from reconciler.operations import Found
+    from reconciler.wiring import Connected
 
 
 @click.command("plan")
@@ -28,9 +30,9 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
     """
     from reconciler import operations
 
-    specs = files.specs(paths, files.bounds(shown))
-    found = operations.plan_all(shown.connect(), specs, again)
-    show(shown, found, form, verbose)
+    specs, connected = files.specs(paths, files.bounds(shown)), shown.connect()
+    found = operations.plan_all(connected, specs, again)
+    show(shown, found, form, verbose, _paused(connected, found))
     code = exit_code(found)
     if out is not None:
         keep(out, found)
@@ -39,13 +41,30 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
     return code
 
 
-def show(shown: screen.Screen, found: Sequence[Found], form: str = "text", verbose: bool = False) -> None:
-    """Print plans and refusals in one of the three forms."""
+def _paused(connected: Connected, found: Sequence[Found]) -> list[Exits]:
+    """The ways on for those of these VMs whose run waits at a safe point."""
+    from plans.plan import Plan
+    from reconciler import operations
+
+    waiting = operations.paused(connected)
+    ways = [operations.exits_of(connected, f.vm_key) for f in found if isinstance(f, Plan) and f.vm_key in waiting]
+    return [one for one in ways if one is not None]
+
+
+def show(
+    shown: screen.Screen,
+    found: Sequence[Found],
+    form: str = "text",
+    verbose: bool = False,
+    paused: Sequence[Exits] = (),
+) -> None:
+    """Print plans and refusals in one of the three forms, and the ways on for runs that wait at a safe point."""
     from plans import render
     from plans.plan import Plan
 
     if form == "json":
-        shown.as_json({"plans": [render.as_json(f) for f in found]})
+        ways = [trouble.exits_json(one) for one in paused]
+        shown.as_json({"plans": [render.as_json(f) for f in found], **({"exits": ways} if ways else {})})
     elif form == "markdown":
         click.echo(render.markdown(found), nl=False)
     else:
@@ -54,6 +73,10 @@ def show(shown: screen.Screen, found: Sequence[Found], form: str = "text", verbo
             shown.lines(
                 render.plan_lines(one, verbose, width) if isinstance(one, Plan) else render.refusal_lines(one, width)
             )
+            shown.text()
+        for ways_on in paused:
+            shown.text(f"{ways_on.run.vm_name} waits at a safe point: {ways_on.run.reason}", "broken")
+            trouble.tell(shown, trouble.exit_rows(ways_on))
             shown.text()
 
 

@@ -195,10 +195,7 @@ def _trouble(shown: screen.Screen, row: Standing, settings: Settings) -> None:
     if row.run is None or not trouble.is_in(row.run):
         return
     shown.text()
-    before = ""
-    for title, text, meaning in trouble.of(row.run, row.steps, settings).rows():
-        shown.titled(title if title != before else "", text, meaning)
-        before = title
+    trouble.tell(shown, trouble.of(row.run, row.steps, settings).rows())
 
 
 def _table(shown: screen.Screen, rows: Sequence[Row]) -> None:

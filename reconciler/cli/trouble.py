@@ -6,17 +6,21 @@ cloud says now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plans import actions
 from plans.observed import Place
+from plans.plan import Plan, Refusal
+from reconciler import exits
 from reconciler.cli import screen, views
 from reconciler.cloudstack.outcomes import JobFailed, JobPending, JobResult, JobSucceeded, JobUnknown, JobVanished
+from specs.values import format_duration
 
 if TYPE_CHECKING:
     from plans.observed import World
+    from reconciler.exits import Exits
     from reconciler.settings import Settings
     from reconciler.store.journal import Run, StepRow
 
@@ -131,6 +135,63 @@ def of(run: Run, steps: Sequence[StepRow], settings: Settings, world: World | No
 def is_in(run: Run | None) -> bool:
     """Whether a run needs a person."""
     return run is not None and run.state in ("stuck", "paused")
+
+
+def tell(shown: screen.Screen, rows: Iterable[Told]) -> None:
+    """Print titles and texts; a title that stands above is not said again."""
+    before = ""
+    for title, text, meaning in rows:
+        shown.titled(title if title != before else "", text, meaning)
+        before = title
+
+
+def exit_rows(found: Exits) -> Iterator[Told]:
+    """The ways on from a safe point, what was approved beside what is left now, and what each way comes to."""
+    run, file = found.run, found.run.spec.origin.file
+    if not found.as_approved:
+        yield "approved", ", ".join(found.approved) or "nothing is left of it", "plain"
+        yield "now left", _words(found.on), "plain"
+    yield "ways out", f"1. failover apply {file}   goes on: {_told(found.on)}", "strong"
+    yield "ways out", f"2. failover end {run.vm_name}   takes everything back: {_told(found.back)}", "strong"
+    yield "ways out", f"3. {_left(found)}", "strong"
+
+
+def _left(found: Exits) -> str:
+    run, kept = found.run, ", ".join(found.held)
+    if run.state != "paused":
+        return f"failover freeze {run.vm_name}   stops it here until you say how it goes on; meanwhile {kept}"
+    if run.not_before is None:
+        return f"leave it   nothing is done until you say so; meanwhile {kept}"
+    until = f"{run.not_before:%Y-%m-%d %H:%M} UTC"
+    return f"failover freeze {run.vm_name}   else it is taken back at {until}; meanwhile {kept}"
+
+
+def _words(found: Plan | Refusal) -> str:
+    return ", ".join(exits.words(found)) or "nothing" if isinstance(found, Plan) else _told(found)
+
+
+def _told(found: Plan | Refusal) -> str:
+    if not isinstance(found, Plan):
+        return f"not possible: {'; '.join(r.text for r in found.reasons)}"
+    if not found.steps:
+        return "nothing is left to do"
+    return f"{len(found.steps)} steps, about {format_duration(found.takes_there)}: {', '.join(exits.words(found))}"
+
+
+def exits_json(found: Exits) -> dict[str, Any]:
+    """The ways on as plain data, each with its plan or the reasons why there is none."""
+    run = found.run
+    return {
+        "run": run.id,
+        "vm": run.vm_name,
+        "state": str(run.state),
+        "approved_left": list(found.approved),
+        "as_approved": found.as_approved,
+        "taken_back_at": screen.stamp(run.not_before),
+        "go_on": {"command": f"failover apply {run.spec.origin.file}", "plan": found.on.as_json()},
+        "take_back": {"command": f"failover end {run.vm_name}", "plan": found.back.as_json()},
+        "freeze": {"command": f"failover freeze {run.vm_name}", "keeps": list(found.held)},
+    }
 
 
 def said(result: JobResult) -> str:

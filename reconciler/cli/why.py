@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,19 +40,29 @@ def command(shown: screen.Screen, vm: str, form: str) -> int:
     if form == "json":
         said = [{"title": title, "text": text} for title, text, _ in told]
         events = [e.as_json() for e in story.events]
-        shown.as_json({**teller.as_json(teller.row(story.standing)), "told": said, "events": events})
+        ways = _exits_json(connected, story.standing)
+        shown.as_json({**teller.as_json(teller.row(story.standing)), "told": said, "exits": ways, "events": events})
         return screen.DONE
     shown.text(story.standing.vm, "strong")
-    before = ""
-    for title, text, meaning in told:
-        shown.titled(title if title != before else "", text, meaning)
-        before = title
+    trouble.tell(shown, told)
     shown.text()
     for event in story.events:
         shown.titled(f"{screen.ago(event.at, teller.at):>14}  {event.kind}", event.text, "history", PAST)
     if not story.events:
         shown.text("  nothing happened to it yet", "history")
     return screen.DONE
+
+
+def _exits_json(connected: Connected, row: Standing) -> dict[str, Any] | None:
+    from reconciler import operations
+
+    if row.run is None or row.run.state != "paused":
+        return None
+    try:
+        found = operations.exits_of(connected, row.source.key)
+    except CloudError:
+        return None
+    return trouble.exits_json(found) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,8 @@ class _Explainer:
     def _next(self, run: Run, motion: views.Motion) -> str:
         """The next moment at which something happens by itself."""
         poll = format_duration(self.connected.settings.engine.poll)
+        if motion.kind is views.Kind.PAUSED and run.not_before is not None:
+            return f"{run.not_before:%Y-%m-%d %H:%M:%S} UTC: it is taken back, unless you say how it goes on"
         if motion.kind is views.Kind.PAUSED:
             return "nothing happens by itself: it waits for you"
         if motion.kind is views.Kind.TESTS:
@@ -150,6 +162,9 @@ class _Trouble:
 
     def told(self) -> Iterator[Told]:
         """Titles and texts with their meanings."""
+        if self.run.state == "paused":
+            yield from self._paused()
+            return
         world, unseen = self._look()
         known = trouble.of(self.run, self.story.standing.steps, self.connected.settings, world)
         yield from known.told()
@@ -161,6 +176,19 @@ class _Trouble:
             yield "look", " · ".join(trouble.shown(world)), "plain"
         for number, (command, meaning) in enumerate(known.ways_out(), 1):
             yield "ways out", f"{number}. {command}   {meaning}", "strong"
+
+    def _paused(self) -> Iterator[Told]:
+        """A run that waits at a safe point: why, and the ways on from there, each with its plan."""
+        from reconciler import operations
+
+        yield "because", self.run.reason or "", "broken"
+        try:
+            found = operations.exits_of(self.connected, self.run.vm_key)
+        except CloudError as fault:
+            yield "look", f"not possible now: {fault}", "waits"
+            return
+        if found is not None:
+            yield from trouble.exit_rows(found)
 
     def _asked(self, step: StepRow) -> str:
         try:

@@ -145,9 +145,9 @@ def seen(connection: sa.Connection, digest: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def replan(connection: sa.Connection, spec_id: int, plan: Plan) -> None:
-    """From now on this plan may run for the spec, and no other."""
-    changed = {"plan": plan.as_json(), "plan_digest": plan.digest}
+def replan(connection: sa.Connection, spec_id: int, plan: Plan, now: datetime) -> None:
+    """From now on this plan may run for the spec, and no other; the time in which its test must begin counts anew."""
+    changed = {"plan": plan.as_json(), "plan_digest": plan.digest, "accepted_at": now}
     connection.execute(t.update().where(t.c.id == spec_id).values(changed))
 
 

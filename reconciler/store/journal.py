@@ -429,7 +429,7 @@ def resume(connection: sa.Connection, found: Run, plan: Plan, by: str, now: date
     """A person approved what is to be done from here on: the paused run goes on with the steps of this plan."""
     event(connection, now, found, None, "resumed", f"{len(plan.steps)} steps, {plan.digest}, approved by {by}")
     add_leg(connection, found, plan.steps, Direction.THERE)
-    inventory.replan(connection, found.spec_id, plan)
+    inventory.replan(connection, found.spec_id, plan, now)
     return _change(connection, found, state=RunState.RUNNING, reason=None, not_before=None, plan_digest=plan.digest)
 
 
@@ -441,11 +441,20 @@ def stuck(connection: sa.Connection, found: Run, reason: str, again: datetime | 
     return _change(connection, found, state=RunState.STUCK, reason=reason, not_before=again)
 
 
+def _unstuck(connection: sa.Connection, found: Run) -> dict[str, Any]:
+    """What a run that was stuck is when it moves again: its reason is once more what turned it back, if anything did."""
+    if found.state is not RunState.STUCK:
+        return {}
+    e = tables.events
+    turned = (e.c.vm_key == found.vm_key) & (e.c.run_id == found.id) & (e.c.kind == "turned")
+    reason = connection.execute(sa.select(e.c.text).where(turned).order_by(e.c.id.desc()).limit(1)).scalar()
+    return {"state": RunState.RUNNING, "reason": reason}
+
+
 def wake(connection: sa.Connection, found: Run, now: datetime) -> Run:
     """A person wants this run to go on: it is due at once."""
     event(connection, now, found, None, "woken", "a person asked for it")
-    state = RunState.RUNNING if found.state is RunState.STUCK else found.state
-    return _change(connection, found, not_before=None, state=state)
+    return _change(connection, found, not_before=None, **_unstuck(connection, found))
 
 
 def finish(connection: sa.Connection, found: Run, written: Mapping[str, int | None], now: datetime) -> Run:
@@ -456,16 +465,15 @@ def finish(connection: sa.Connection, found: Run, written: Mapping[str, int | No
         connection.execute(tables.dirty.insert().values(row))
     state = RunState.ROLLED_BACK if found.failed else RunState.COMPLETED
     event(connection, now, found, None, "finished", str(state))
-    over = {"open_of": None}
-    return _change(connection, found, stored=over, state=state, finished_at=now, not_before=None)
+    over, ends = {"open_of": None}, {"state": state, "finished_at": now, "not_before": None}
+    return _change(connection, found, stored=over, **{**_unstuck(connection, found), **ends})
 
 
 def wait_until(connection: sa.Connection, found: Run, moment: datetime | None) -> Run:
     """The run is not looked at before that moment; a run that was stuck moves again."""
-    state = RunState.RUNNING if found.state is RunState.STUCK else found.state
-    if (found.not_before, found.state) == (moment, state):
-        return found
-    return _change(connection, found, not_before=moment, state=state)
+    if found.state is RunState.STUCK:
+        return _change(connection, found, not_before=moment, **_unstuck(connection, found))
+    return found if found.not_before == moment else _change(connection, found, not_before=moment)
 
 
 def progressed(connection: sa.Connection, reached: Mapping[str, float]) -> None:
@@ -651,6 +659,13 @@ def step(connection: sa.Connection, found: Run, seq: int) -> StepRow | None:
     """A step of a run by its number, if it has one."""
     row = connection.execute(s.select().where((s.c.run_id == found.id) & (s.c.seq == seq))).first()
     return _step(row) if row is not None else None
+
+
+def approved(connection: sa.Connection, found: Run) -> tuple[frozenset[Action], int]:
+    """The actions that were approved for the way there, and in how many legs they stand."""
+    chosen = (s.c.run_id == found.id) & (s.c.direction == Direction.THERE)
+    rows = connection.execute(sa.select(s.c.action, s.c.leg).where(chosen)).all()
+    return frozenset(_action_of(text) for text, _ in rows), len({leg for _, leg in rows})
 
 
 def has_done(connection: sa.Connection, found: Run, word: str) -> bool:

@@ -187,6 +187,12 @@ def _untold(trial: Trial) -> None:
     trial.cloud.restart()
 
 
+def _slow(trial: Trial) -> None:
+    """The storage takes twenty minutes for a snapshot."""
+    _furnished(trial)
+    trial.cloud.faults.add("slow", "createSnapshot", seconds=1200)
+
+
 def _replicated(trial: Trial) -> None:
     """A replication system keeps its tables on MariaDB, and the cloud is there."""
     trial.serve("--durations", "1")
@@ -198,6 +204,7 @@ BEFORE: Mapping[str, Callable[[Trial], None]] = {
     "README.md": _furnished,
     "docs/howto/end-a-test.md": _testing,
     "docs/howto/mariadb.md": _replicated,
+    "docs/howto/safe-point.md": _slow,
     "docs/howto/settings.md": _furnished,
     "docs/howto/stuck-run.md": _stuck,
     "docs/howto/stuck-step.md": _untold,
