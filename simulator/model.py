@@ -253,9 +253,10 @@ class PublicAddress(Entity):
 
 @dataclass
 class Rule(Entity):
-    """A rule around a network. `purpose` is egress, firewall, forwarding or static; ports are None where all are meant.
+    """A rule around a network. `purpose` is egress, firewall, forwarding, static or balancing; ports are None where all are meant.
 
-    `related` is the rule that had this one made with it and takes it along.
+    `related` is the rule that had this one made with it and takes it along. A load balancer has a name, an `algorithm`, and
+    `members`: VM → its address.
     """
 
     purpose: str = "firewall"
@@ -270,10 +271,19 @@ class Rule(Entity):
     vm: str | None = None
     vm_ip: str | None = None
     related: str | None = None
+    name: str = ""
+    description: str | None = None
+    algorithm: str = ""
+    members: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def taggable(self) -> str:
+        """What kind of resource its tags call it."""
+        return {"forwarding": "PortForwardingRule", "balancing": "LoadBalancer"}.get(self.purpose, "FirewallRule")
 
     def told(self) -> str:
         """The rule as texts of the server name it."""
-        kinds = {"forwarding": "PortForwarding", "static": "StaticNat"}
+        kinds = {"forwarding": "PortForwarding", "static": "StaticNat", "balancing": "LoadBalancing"}
         return f'FirewallRule {{"id":{self.n},"networkId":null,"purpose":"{kinds.get(self.purpose, "Firewall")}","state":"Active","uuid":"{self.id}"}}'
 
 

@@ -27,7 +27,7 @@ LIST = (
     Param("domainid", "Domain"),
 )
 _OF_PROJECTS = """
-    listAffinityGroups listEgressFirewallRules listEvents listFirewallRules listInstanceGroups listIpForwardingRules listIsos
+    listAffinityGroups listEgressFirewallRules listEvents listFirewallRules listInstanceGroups listLoadBalancerRules listIpForwardingRules listIsos
     listNetworks listPortForwardingRules listPublicIpAddresses listSSHKeyPairs listSecurityGroups listSnapshots listTags
     listTemplates listVMSnapshot listVirtualMachines listVirtualMachinesMetrics listVolumes listVolumesMetrics
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator.commands import (
     accounts,
     addresses,
+    balancing,
     catalogue,
     configuration,
     events,
@@ -35,6 +36,7 @@ __all__ = [
     "ELSEWHERE",
     "accounts",
     "addresses",
+    "balancing",
     "catalogue",
     "configuration",
     "events",
@@ -66,19 +68,19 @@ __all__ = [
 _ELSEWHERE = """
     addCluster addHost addImageStore addRegion addTrafficType cancelHostMaintenance
     cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement
-    configureVirtualRouterElement createAccount createDomain createLoadBalancerRule createNetworkACL
+    configureVirtualRouterElement createAccount createDomain createNetworkACL
     createNetworkACLList createNetworkOffering createPhysicalNetwork createPod createRole
     createRolePermission createStoragePool createUser createVPC createVPCOffering createVlanIpRange
     createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount deleteCluster
-    deleteDomain deleteHost deleteImageStore deleteLoadBalancerRule deleteNetworkACL deleteNetworkACLList
+    deleteDomain deleteHost deleteImageStore deleteNetworkACL deleteNetworkACLList
     deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
     deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
     deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
-    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements listLoadBalancerRuleInstances
+    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements
     listNetworkACLs listNetworkServiceProviders listRegions listRolePermissions listStorageProviders
     listTrafficTypes listUserData listVPCOfferings listVirtualRouterElements listVpnCustomerGateways lockUser
     prepareHostForMaintenance rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC
-    startRouter stopRouter updateCluster updateDomain updateHost updateLoadBalancerRule
+    startRouter stopRouter updateCluster updateDomain updateHost
     updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updatePod
     updateRegion updateRole updateRolePermission updateStoragePool updateTrafficType updateUser
     updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume

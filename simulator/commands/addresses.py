@@ -62,6 +62,8 @@ def forget_vm(cloud: Cloud, vm: Vm) -> None:
     """A VM goes: nothing leads to it any more."""
     for rule in [rule for rule in cloud.rules.values() if rule.vm == vm.id]:
         withdraw(cloud, rule)
+    for rule in cloud.rules.values():
+        rule.members.pop(vm.id, None)
     for row in cloud.addresses.values():
         if row.vm == vm.id:
             _disconnected(cloud, row)

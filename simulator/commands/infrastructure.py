@@ -178,7 +178,6 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listVpnConnections", "vpnconnection", READERS),
     ("listVpnGateways", "vpngateway", READERS),
     ("listCapacity", "capacity", ADMIN),
-    ("listLoadBalancerRules", "loadbalancerrule", READERS),
     ("listVPCs", "vpc", READERS),
     ("listRemoteAccessVpns", "remoteaccessvpn", READERS),
 )

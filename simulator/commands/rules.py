@@ -24,6 +24,7 @@ JAVA = "org.apache.cloudstack.api.command.user."
 CONFLICT, FORMAT = 537, 9999
 EVERYWHERE = ("0.0.0.0/0",)
 HIGHEST_PORT = 65535
+LEADING = {"forwarding", "balancing"}
 SPOKEN = {"egress": ("tcp", "udp", "icmp", "all"), "firewall": ("tcp", "udp", "icmp"), "forwarding": ("tcp", "udp")}
 SPOKEN |= {"static": ("tcp", "udp")}
 PROTOCOL = Param("protocol", required=True)
@@ -36,7 +37,7 @@ Row = dict[str, Any]
 # --- what is asked for ------------------------------------------------------------------------------------------------
 
 
-def _ports(first: int | None, last: int | None) -> tuple[int, int] | None:
+def ports_of(first: int | None, last: int | None) -> tuple[int, int] | None:
     """A range of ports; one port is a range of one."""
     if first is None:
         return None
@@ -90,8 +91,11 @@ def _check_cidr(cidr: str, within: str | None) -> None:
 # --- conflicts --------------------------------------------------------------------------------------------------------
 
 
-def _check_conflicts(cloud: Cloud, made: Rule) -> None:
-    """Two rules of one purpose must not be about the same: protocol, ports and, for firewalls, where from."""
+def check_conflicts(cloud: Cloud, made: Rule) -> None:
+    """Two rules of one purpose must not be about the same: protocol, ports and, for firewalls, where from.
+
+    Nor can a port be led on to one VM and shared out among several.
+    """
     for rule in _beside(cloud, made):
         if _is_twin(made, rule):
             raise Refused(
@@ -106,7 +110,7 @@ def _check_conflicts(cloud: Cloud, made: Rule) -> None:
 def _beside(cloud: Cloud, made: Rule) -> Iterator[Rule]:
     for rule in cloud.rules.values():
         here = rule.address == made.address and rule.network == made.network
-        if here and rule.purpose == made.purpose and not rule.removed:
+        if here and not rule.removed and (rule.purpose == made.purpose or {rule.purpose, made.purpose} == LEADING):
             yield rule
 
 
@@ -131,29 +135,30 @@ def _overlap(made: Rule, rule: Rule) -> bool:
 # --- making and removing ----------------------------------------------------------------------------------------------
 
 
-def _new(cloud: Cloud, network: Network, purpose: str, address: PublicAddress | None = None) -> Rule:
+def new(cloud: Cloud, network: Network, purpose: str, address: PublicAddress | None = None) -> Rule:
+    """A rule of that purpose, not written down yet."""
     made = Rule(cloud.new_id(), cloud.number("FirewallRule"), network.account, cloud.now(), purpose=purpose)
     made.network, made.address = network.id, address.id if address else None
     return made
 
 
-def _kept(cloud: Cloud, call: Call, made: Rule, key: str) -> Row:
+def kept(cloud: Cloud, call: Call, made: Rule, key: str, view: Callable[[Cloud, Rule], Row] | None = None) -> Row:
     """The rule is written down; its job applies it and shows it."""
-    _check_conflicts(cloud, made)
+    check_conflicts(cloud, made)
     cloud.rules[made.id] = made
 
     def finish() -> Row:
-        return {key: shown(cloud, made)}
+        return {key: (view or shown)(cloud, made)}
 
     return cloud.submit(call, finish, instance=("FirewallRule", made.id), entity=made.id)
 
 
-def _opened(cloud: Cloud, made: Rule) -> None:
+def opened(cloud: Cloud, made: Rule) -> None:
     """The firewall is opened for a rule, as far as it is not yet."""
     network = cloud.networks[made.network]
-    opening = _new(cloud, network, "firewall", cloud.addresses[made.address or ""])
+    opening = new(cloud, network, "firewall", cloud.addresses[made.address or ""])
     opening.protocol, opening.ports, opening.cidrs, opening.related = made.protocol, made.ports, EVERYWHERE, made.id
-    _check_conflicts(cloud, opening)
+    check_conflicts(cloud, opening)
     cloud.rules[opening.id] = opening
 
 
@@ -178,13 +183,13 @@ def let_out(cloud: Cloud, call: Call) -> Row:
     if not network.has_services:
         raise Refused(431, f"Unable to apply egress rules: network {network.id} has no firewall", FORMAT)
     guests = str(network.fields.get("cidr", "10.1.1.0/24"))
-    made = _new(cloud, network, "egress")
+    made = new(cloud, network, "egress")
     made.protocol = _protocol(call, "egress", network)
     made.icmp = _icmp(call, made.protocol)
-    made.ports = _ports(call["startport"], call["endport"])
+    made.ports = ports_of(call["startport"], call["endport"])
     made.cidrs = _cidrs(call, "cidrlist", (guests,), guests)
     made.destinations = _cidrs(call, "destcidrlist", ())
-    return _kept(cloud, call, made, "firewallrule")
+    return kept(cloud, call, made, "firewallrule")
 
 
 @command(
@@ -201,12 +206,12 @@ def let_in(cloud: Cloud, call: Call) -> Row:
     """Open a public address for some traffic."""
     address: PublicAddress = call["ipaddressid"]
     network = _network_of(cloud, address)
-    made = _new(cloud, network, "firewall", address)
+    made = new(cloud, network, "firewall", address)
     made.protocol = _protocol(call, "firewall", network)
     made.icmp = _icmp(call, made.protocol)
-    made.ports = _ports(call["startport"], call["endport"])
+    made.ports = ports_of(call["startport"], call["endport"])
     made.cidrs = _cidrs(call, "cidrlist", EVERYWHERE)
-    return _kept(cloud, call, made, "firewallrule")
+    return kept(cloud, call, made, "firewallrule")
 
 
 @command(
@@ -233,21 +238,21 @@ def forward(cloud: Cloud, call: Call) -> Row:
     if address.vm is not None:
         n = address.n
         raise Refused(431, f"Unable to create port forwarding rule; ip id={n} has static nat enabled")
-    made = _new(cloud, network, "forwarding", address)
+    made = new(cloud, network, "forwarding", address)
     made.protocol = _protocol(call, "forwarding", network)
     made.ports, made.private = _both(call)
     made.vm, made.vm_ip = vm.id, _inside(vm, network, call["vmguestip"])
     made.cidrs = _cidrs(call, "cidrlist", ())
-    _check_conflicts(cloud, made)
+    check_conflicts(cloud, made)
     if call["openfirewall"] is not False:
-        _opened(cloud, made)
-    return _kept(cloud, call, made, "portforwardingrule")
+        opened(cloud, made)
+    return kept(cloud, call, made, "portforwardingrule")
 
 
 def _both(call: Call) -> tuple[tuple[int, int], tuple[int, int]]:
     """Public and private ports: as many of the one as of the other, and ranges are the same range."""
-    public = _ports(call["publicport"], call["publicendport"]) or (0, 0)
-    private = _ports(call["privateport"], call["privateendport"]) or (0, 0)
+    public = ports_of(call["publicport"], call["publicendport"]) or (0, 0)
+    private = ports_of(call["privateport"], call["privateendport"]) or (0, 0)
     if public[1] - public[0] != private[1] - private[0]:
         raise Refused(431, "Source port and destination port ranges should be of equal sizes.")
     if public[0] != public[1] and public != private:
@@ -277,7 +282,7 @@ def lead_elsewhere(cloud: Cloud, call: Call) -> Row:
     vm: Vm | None = call["virtualmachineid"]
 
     def finish() -> Row:
-        rule.private = _ports(call["privateport"], call["privateendport"]) or rule.private
+        rule.private = ports_of(call["privateport"], call["privateendport"]) or rule.private
         if vm is not None:
             rule.vm, rule.vm_ip = vm.id, _inside(vm, cloud.networks[rule.network], call["vmguestip"])
         return {"portforwardingrule": shown(cloud, rule)}
@@ -301,14 +306,14 @@ def forward_static(cloud: Cloud, call: Call) -> Row:
     network = _network_of(cloud, address)
     if address.source_nat or address.vm is None:
         raise Refused(CONFLICT, f"Can't do static nat on ip address: {address.ip}", FORMAT)
-    made = _new(cloud, network, "static", address)
+    made = new(cloud, network, "static", address)
     made.protocol = _protocol(call, "static", network)
-    made.ports = _ports(call["startport"], call["endport"])
+    made.ports = ports_of(call["startport"], call["endport"])
     made.vm, made.vm_ip = address.vm, address.vm_ip
-    _check_conflicts(cloud, made)
+    check_conflicts(cloud, made)
     if call["openfirewall"] is not False:
-        _opened(cloud, made)
-    return _kept(cloud, call, made, "ipforwardingrule")
+        opened(cloud, made)
+    return kept(cloud, call, made, "ipforwardingrule")
 
 
 # Command, the purpose of its rules, its class.
@@ -380,7 +385,7 @@ def shown(cloud: Cloud, row: Rule) -> Row:
     """A rule as lists and jobs show it; each purpose has keys of its own."""
     address = cloud.addresses.get(row.address or "")
     at = {"ipaddressid": address.id, "ipaddress": address.ip} if address else {}
-    plain = {"id": row.id, "protocol": row.protocol, **at, "state": "Active", "tags": tags(cloud, row, "FirewallRule")}
+    plain = {"id": row.id, "protocol": row.protocol, **at, "state": "Active", "tags": tags(cloud, row, row.taggable)}
     return plain | _KEYS[row.purpose](cloud, row)
 
 

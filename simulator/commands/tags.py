@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simulator.commands import common
-from simulator.model import Entity
+from simulator.model import Entity, Rule
 from simulator.refusals import refuse
 from simulator.registry import READERS, command
 from simulator.views import tags as tag_rows
@@ -25,6 +25,9 @@ KINDS = {
     "template": "Template",
     "iso": "Iso",
     "project": "Project",
+    "loadbalancer": "FirewallRule",
+    "firewallrule": "FirewallRule",
+    "portforwardingrule": "FirewallRule",
 }
 SHOWN = {
     "VirtualMachine": "UserVm",
@@ -36,6 +39,7 @@ SHOWN = {
     "Template": "Template",
     "Iso": "ISO",
     "Project": "Project",
+    "FirewallRule": "FirewallRule",
 }
 WITHOUT_TAGS = ("zone", "serviceoffering", "diskoffering", "nic")
 LONGEST = 255
@@ -52,11 +56,15 @@ def _targets(cloud: Cloud, call: Call) -> list[tuple[str, Entity]]:
     for wanted in call["resourceids"]:
         entity = cloud.table(table).get(wanted)
         if entity is None or entity.removed:
-            raise refuse("CS-TAG-06", id=wanted, kind=SHOWN[table])
+            raise refuse("CS-TAG-06", id=wanted, kind=SHOWN.get(table, kind))
         if not cloud.may_act_on(call.account, entity):
             raise refuse("CS-TAG-06b")
-        found.append((SHOWN[table], entity))
+        found.append((_shown(table, entity), entity))
     return found
+
+
+def _shown(table: str, entity: Entity) -> str:
+    return entity.taggable if isinstance(entity, Rule) else SHOWN[table]
 
 
 @command(
@@ -128,10 +136,10 @@ def list_tags(cloud: Cloud, call: Call) -> dict[str, Any]:
     """All tags the caller may see: those on its own things, with `listall` on all that it may act on."""
     rows = []
     sees = common.visible(cloud, call)
-    for kind, shown in SHOWN.items():
+    for kind in SHOWN:
         for entity in cloud.table(kind).values():
             if not entity.removed and sees(entity):
-                rows += tag_rows(cloud, entity, shown, whole=True)
+                rows += tag_rows(cloud, entity, _shown(kind, entity), whole=True)
     wanted = {n: call[n] for n in ("resourceid", "resourcetype", "key", "value") if call.has(n)}
     kept = [r for r in rows if all(str(r[n]).lower() == v.lower() for n, v in wanted.items())]
     return page(call, "tag", kept)
