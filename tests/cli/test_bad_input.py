@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.settings import CloudStack
 from tests.cli.world import DB3, KEYS, PG, VOLUME, House, Said
 
 ERROR, PENDING, REFUSED = 1, 2, 3
@@ -275,6 +277,7 @@ class Cut:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
 
+USUAL_TIMEOUT = CloudStack.model_fields["read_timeout"].default.total_seconds()
 UNUSABLE = {
     "unreachable": Cut(("no connection", "check that the management server runs"), {"{url}": "{closed}"}),
     "not answering": Cut(("no answer in time",), {"{url}": "{silent}\n  read_timeout: 0.5"}),
@@ -297,7 +300,9 @@ def test_a_cloud_that_cannot_be_used_is_told_with_what_to_check(
         for secret, text in cut.secrets.items():
             (house.folder / "secrets" / secret).write_text(text, encoding="utf-8")
         for words in COMMANDS:
+            began = time.monotonic()
             told = said(house, *words)
+            assert time.monotonic() - began < USUAL_TIMEOUT
             assert (told.code, told.out) == (ERROR, "")
             for part in cut.says:
                 assert part in told.err

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.cli.conftest import QUICK_JOBS
 from tests.cli.world import PG, Cloud, House
 
 DONE, PENDING = 0, 2
@@ -20,7 +21,7 @@ def spec(span: str, more: str = "") -> str:
 @pytest.fixture(scope="module")
 def tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in which a test of 30 minutes runs; nothing is changed in it but spec files."""
-    cloud = Cloud("--durations", "0.02")
+    cloud = Cloud(*QUICK_JOBS)
     house = House(tmp_path_factory.mktemp("tested") / "house", cloud.url)
     house.write(spec("30m"))
     assert house.run("apply", "--yes", "specs").code == DONE

@@ -34,7 +34,7 @@ PG, DB3 = "PGWINTESTBIOS", "lnx-db3"
 KEYS = {PG: "4205a841-0265-f4bd-39a6-39fd92196f53", DB3: "4205a841-0265-f4bd-39a6-39fd921900d3"}
 VOLUME = "e915ef05-ddf5-48d5-8352-a01300609717"
 APPLIANCE = "00000000-0000-4000-8000-00000000000a"
-LONGEST = 30.0  # seconds: no process of a test may take longer
+LONGEST = 60.0  # seconds: no process of a test may take longer
 QUICK = {
     "poll: 2s": "poll: 0.05\n  lease: 1\n  grace: 0.2\n  backoff: 0.05",
     "min_duration: 5m": "min_duration: 1s",
@@ -68,12 +68,7 @@ class Cloud:
         """What must be the same before and after: every place, state and content, and nothing marked ours."""
         truth = self.truth()
         ours = [x for kind in ("vms", "volumes", "snapshots") for x in truth[kind].values() if MARK in x["tags"]]
-        return {
-            "volumes": truth["volumes"],
-            "machines": {i: v["state"] for i, v in truth["vms"].items()},
-            "snapshots": sorted(truth["snapshots"]),
-            "marked": sorted(x["name"] for x in ours if x["state"] != "Destroyed"),
-        }
+        return {**inventory(truth), "marked": sorted(x["name"] for x in ours if x["state"] not in GONE)}
 
     def turn(self, span: str) -> None:
         """Turn a clock that stands (`--turned`)."""
@@ -91,6 +86,20 @@ class Cloud:
     def close(self) -> None:
         with self.process as process:
             process.end(signal.SIGTERM)
+
+
+GONE = ("Destroyed", "Expunging")
+TELLING = ("vm", "device", "kind", "state", "size", "content", "tags")
+
+
+def inventory(truth: Mapping[str, Any]) -> dict[str, Any]:
+    """All there is: where every volume hangs and what is on it, machines, snapshots of either kind."""
+    return {
+        "volumes": {i: {name: v[name] for name in TELLING} for i, v in truth["volumes"].items()},
+        "machines": {i: v["state"] for i, v in truth["vms"].items() if v["state"] not in GONE},
+        "snapshots": {i: s["state"] for i, s in truth["snapshots"].items() if s["state"] not in GONE},
+        "vm snapshots": {i: s["state"] for i, s in truth["vm_snapshots"].items()},
+    }
 
 
 @dataclass(frozen=True)

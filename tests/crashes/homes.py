@@ -25,7 +25,7 @@ from benchmarks import fleet
 from reconciler import crashpoints
 from reconciler.store import embedded
 from reconciler.store.database import Database, upgrade
-from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House
+from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House, inventory
 
 VM, KEY = "vm-00000", fleet.vm_key(0)
 KILLED = -9
@@ -230,20 +230,6 @@ class Home:
         """What the last lives said."""
         path = self.house.folder / "lives.log"
         return path.read_text(encoding="utf-8")[-4000:] if path.exists() else ""
-
-
-GONE = ("Destroyed", "Expunging")
-TELLING = ("vm", "device", "kind", "state", "size", "content", "tags")
-
-
-def inventory(truth: Mapping[str, Any]) -> dict[str, Any]:
-    """All there is: where every volume hangs and what is on it, machines, snapshots of either kind."""
-    return {
-        "volumes": {i: {name: v[name] for name in TELLING} for i, v in truth["volumes"].items()},
-        "machines": {i: v["state"] for i, v in truth["vms"].items() if v["state"] not in GONE},
-        "snapshots": {i: s["state"] for i, s in truth["snapshots"].items() if s["state"] not in GONE},
-        "vm snapshots": {i: s["state"] for i, s in truth["vm_snapshots"].items()},
-    }
 
 
 def _fates(points: Iterable[str], instants: Iterable[float]) -> Iterator[tuple[str | None, float | None]]:
