@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 JAVA = "org.apache.cloudstack.api.command.user."
 FORMATS = ("QCOW2", "RAW", "VHD", "VHDX", "OVA", "VMDK", "TAR", "VDI")
-DOWNLOADS, DOWNLOAD_SECONDS = "HTTP_DOWNLOAD", 30.0
+MODES, DOWNLOAD_SECONDS = ("HTTP_DOWNLOAD", "FTP_UPLOAD"), 30.0
 SYSTEM = Param("ostypeid")
 TEXTS = (Param("name", required=True), Param("displaytext"))
 FLAGS = (Param("ispublic", "bool"), Param("isextractable", "bool"), Param("isfeatured", "bool"))
@@ -358,15 +358,16 @@ def extract_volume(cloud: Cloud, call: Call) -> Row:
     volume: Volume = call["id"]
 
     def check() -> None:
-        _check_mode(call)
         vm = common.vm_of(cloud, volume)
-        if volume.zone != call["zoneid"].id:
-            raise Refused(431, "Please specify a valid zone.")
         if volume.pool is None:
-            raise Refused(431, "Volume is not ready for extraction: it was never made")
+            raise Refused(431, "The volume doesn't belong to a storage pool so can't extract it")
         if vm is not None and vm.state != "Stopped":
             said = "It should be either detached or the VM should be in stopped state."
-            raise Refused(431, f"Invalid state of the volume with ID: {volume.id}. {said}")
+            raise Refused(530, f"Invalid state of the volume with specified ID. {said}")
+        if volume.kind == "ROOT" and not _may_leave(cloud, call, volume.template):
+            raise Refused(530, "The volume with specified volumeId is not allowed to be extracted")
+        if call["mode"] not in MODES:
+            raise Refused(431, "Please specify a valid extract Mode ")
 
     def finish() -> Row:
         return {"volume": _offered(cloud, call, volume.id, volume.name, "Volume", volume.format)}
@@ -374,36 +375,41 @@ def extract_volume(cloud: Cloud, call: Call) -> Row:
     return cloud.submit(call, finish, check=check, instance=("Volume", volume.id))
 
 
-@command(
-    "extractTemplate",
-    Param("id", "Template", required=True),
-    Param("mode", required=True),
-    Param("zoneid", "Zone"),
-    Param("url"),
-    java=JAVA + "template.ExtractTemplateCmd",
-    asynchronous=True,
-)
-def extract_template(cloud: Cloud, call: Call) -> Row:
-    """Offer a template for download, if it may leave."""
-    row: Plain = call["id"]
-
-    def check() -> None:
-        _check_mode(call)
-        own = row.account == call.account.name
-        if not (call.account.is_root or own or row.fields.get("isextractable")):
-            raise Refused(531, f"The template {row.id} is not allowed to be extracted", 4365)
-        if not row.fields.get("isready", True):
-            raise Refused(431, f"The template {row.id} is not ready")
-
-    def finish() -> Row:
-        return {"template": _offered(cloud, call, row.id, row.name, "Template", str(row.fields.get("format", "QCOW2")))}
-
-    return cloud.submit(call, finish, check=check, instance=("Template", row.id))
+def _may_leave(cloud: Cloud, call: Call, template: str | None) -> bool:
+    """Whether an image may leave the house; nothing holds back root administrators, nor what comes of no image."""
+    row = cloud.plain.get("Template", {}).get(template or "")
+    return row is None or call.account.is_root or bool(row.fields.get("isextractable"))
 
 
-def _check_mode(call: Call) -> None:
-    if call["mode"] != DOWNLOADS:
-        raise Refused(431, f"Please specify a valid extract Mode. Supported modes: {DOWNLOADS}")
+def _extracting(name: str, kind: str, key: str, java: str) -> None:
+    @command(
+        name,
+        Param("id", kind, required=True),
+        Param("mode", required=True),
+        Param("zoneid", "Zone"),
+        Param("url"),
+        java=JAVA + java,
+        asynchronous=True,
+    )
+    def extract(cloud: Cloud, call: Call) -> Row:
+        row: Plain = call["id"]
+        suffix = str(row.fields.get("format") or ("ISO" if kind == "Iso" else "QCOW2"))
+
+        def check() -> None:
+            if not (call.account.is_root or row.fields.get("isextractable")):
+                told = f'Template {{"format":"{suffix}","id":{row.n},"name":"{row.name}","uuid":"{row.id}"}}'
+                raise Refused(431, f"Unable to extract Template {told} as it's not extractable")
+            if not row.fields.get("isready", True):
+                raise Refused(431, f"The {kind.upper()} has not been downloaded ")
+
+        def finish() -> Row:
+            return {key: _offered(cloud, call, row.id, row.name, kind.upper(), suffix)}
+
+        return cloud.submit(call, finish, check=check, instance=(kind, row.id))
+
+
+_extracting("extractTemplate", "Template", "template", "template.ExtractTemplateCmd")
+_extracting("extractIso", "Iso", "iso", "iso.ExtractIsoCmd")
 
 
 def _offered(cloud: Cloud, call: Call, row_id: str, name: str, kind: str, suffix: str) -> Row:
@@ -418,6 +424,6 @@ def _offered(cloud: Cloud, call: Call, row_id: str, name: str, kind: str, suffix
         "storagetype": kind.lower(),
         "zoneid": zone,
         "zonename": views.plain_name(cloud, "Zone", zone),
-        "extractMode": DOWNLOADS,
+        "extractMode": "FTP_UPLOAD" if call["mode"] == "FTP_UPLOAD" else "HTTP_DOWNLOAD",
         "url": f"https://127.0.0.1/userdata/{made}.{suffix.lower()}",
     }

@@ -21,6 +21,9 @@ def registered(world: World, **params: Any) -> Row:
     return row
 
 
+IN_USE = "Invalid state of the volume with specified ID. It should be either detached or the VM should be in stopped state."
+
+
 def iso(world: World, **params: Any) -> str:
     (row,) = world.now("registerIso", name="disc", url=URL, zoneid=ZONE, ostypeid=SYSTEM, **params)["iso"]
     world.clock.advance(60)
@@ -125,18 +128,33 @@ def test_a_volume_that_rests_is_offered_for_download(world: World) -> None:
     assert (offered["id"], offered["state"]) == (volume, "DOWNLOAD_URL_CREATED")
 
 
-def test_a_volume_in_use_or_never_made_is_not_offered(world: World) -> None:
-    root = world.root(world.running())
+def test_a_volume_in_use_never_made_or_of_an_image_that_must_not_leave_is_not_offered(world: World) -> None:
     given = {"mode": "HTTP_DOWNLOAD", "zoneid": ZONE}
-    codes = [world.does("extractVolume", id=volume, **given).code for volume in (root, world.volume())]
-    codes.append(world.does("extractVolume", id=world.ready(), **{**given, "mode": "FTP_UPLOAD"}).code)
-    assert codes == [431, 431, 431]
+    vm = world.running()
+    root = world.root(vm)
+    refused = [world.does("extractVolume", id=volume, **given) for volume in (root, world.volume())]
+    refused.append(world.does("extractVolume", id=world.ready(), **{**given, "mode": "PIGEON"}))
+    world.done("stopVirtualMachine", id=vm)
+    refused.append(world.does("extractVolume", id=root, **given))
+    assert refused == [
+        No("job", 530, IN_USE),
+        No("job", 431, "The volume doesn't belong to a storage pool so can't extract it"),
+        No("job", 431, "Please specify a valid extract Mode "),
+        No("job", 530, "The volume with specified volumeId is not allowed to be extracted"),
+    ]
 
 
-def test_a_template_leaves_only_when_it_may(world: World) -> None:
+def test_a_template_leaves_only_when_it_may_in_whatever_way(world: World) -> None:
     refused = world.does("extractTemplate", id=TEMPLATE, mode="HTTP_DOWNLOAD", zoneid=ZONE)
-    offered = world.done("extractTemplate", "admin", id=TEMPLATE, mode="HTTP_DOWNLOAD", zoneid=ZONE)
-    assert (refused.code, offered["template"]["id"]) == (531, TEMPLATE)
+    offered = world.done("extractTemplate", "admin", id=TEMPLATE, mode="http_download", zoneid=ZONE)
+    assert (refused.code, refused.text.endswith("as it's not extractable")) == (431, True)
+    assert (offered["template"]["id"], offered["template"]["extractMode"]) == (TEMPLATE, "HTTP_DOWNLOAD")
+
+
+def test_a_disc_leaves_when_it_may(world: World) -> None:
+    held, free = iso(world), iso(world, isextractable=True)
+    assert world.does("extractIso", id=held, mode="HTTP_DOWNLOAD").code == 431
+    assert world.done("extractIso", id=free, mode="HTTP_DOWNLOAD")["iso"]["id"] == free
 
 
 # --- a VM begun anew --------------------------------------------------------------------------------------------------
