@@ -141,10 +141,9 @@ class Executor:
         return replace(batch, outcomes=tuple(self._send(batch.turn, row, fresh) for row in batch.rows))
 
     def _send(self, turn: Turn, row: StepRow, fresh: Fresh | None) -> Outcome:
-        if self.clock.now() >= turn.lease.expires_at:
-            return Outcome(Kind.RETRY, "the lease lapsed before it was sent", until=self._again(row))
         try:
-            writer = self.client.writer(permit(turn.run, turn.world, turn.fleet), _seen(turn.world, fresh))
+            allowed = permit(turn.run, turn.world, turn.fleet, turn.lease.expires_at)
+            writer = self.client.writer(allowed, _seen(turn.world, fresh))
             outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
         except (errors.InvariantViolated, LookupError) as violated:
             outcome = Outcome(Kind.FAILED, str(violated))
@@ -419,8 +418,8 @@ def noticed(world: World, now: datetime) -> dict[str, Any]:
     return learned
 
 
-def permit(run: Run, world: World, fleet: Fleet) -> Permit:
-    """What this run may touch, for the client's lowest layer to check once more."""
+def permit(run: Run, world: World, fleet: Fleet, until: datetime) -> Permit:
+    """What this run may touch while the lease lasts, for the client's lowest layer to check once more."""
     facts = world.run
     placements = facts.placements if facts else ()
     clones = {p.volume_id: found.id for p in placements if (found := world.clone_of(p.volume_id)) is not None}
@@ -443,6 +442,7 @@ def permit(run: Run, world: World, fleet: Fleet) -> Permit:
         guest_snapshot_releasable=whole is not None and (whole.state != "Ready" or _clean(world)),
         points_ready=effects.points_missing(world) is None,
         replication_idle=not world.source.active_jobs,
+        until=until,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from plans.observed import Machine, VmSnapshot, Volume, VolumeSnapshot
 from reconciler.cloudstack.errors import InvariantViolated
@@ -29,7 +30,8 @@ class Permit:
     device; `clones` are the volumes that this run made from snapshots of its replicas; `snapshots` maps each rollback point
     of this run to whether it may be deleted, `guest_snapshot_id` and `guest_snapshot_releasable` say so of the guest's VM
     snapshot; `points_ready` says that every rollback point is ready (or waived by an operator, live only);
-    `replication_idle` that no replication job runs.
+    `replication_idle` that no replication job runs. From `until` on, when the lease has lapsed, nothing is sent at all:
+    somebody else may lead the VM by then.
     """
 
     run_id: str
@@ -48,6 +50,7 @@ class Permit:
     clones: frozenset[str] = frozenset()
     guest_snapshot_id: str | None = None
     guest_snapshot_releasable: bool = False
+    until: datetime | None = None
 
 
 # --- the form of what is sent -----------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ def found() -> Iterator[tuple[str, Plot]]:
         what = f"a process sleeps before call {nth} and sends what another one has done meanwhile"
         deaths = (Death("pause", nth, 300.0),)
         yield what, Plot(nth, _one("volume-snapshot", 2), durations=1.0, orders=TEST, deaths=deaths)
+    for nth in (41, 42, 43):
+        what = f"a process sleeps before look {nth}, the last one before it sends, and sends though its lease has lapsed"
+        yield what, Plot(nth, _one("vm-snapshot"), durations=1.0, orders=TEST, deaths=(Death("pause", nth, 300.0),))
     faults: Mapping[str, object] = {"kind": "job-no-effect", "command": "createVolume", "nth": 1, "times": 1}
     yield (
         "what the cloud says it made and does not show was looked for without end",

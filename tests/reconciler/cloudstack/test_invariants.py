@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from reconciler.cloudstack.client import Writer
 from reconciler.cloudstack.errors import InvariantViolated, LookFailed
 from reconciler.cloudstack.outcomes import Accepted, CallOutcome, Done, Refused
 from reconciler.cloudstack.permit import Permit
+from tests.reconciler.cloudstack.conftest import NOW
 from tests.reconciler.cloudstack.odd_server import Reply, envelope, error, odd_server
 
 
@@ -366,6 +368,19 @@ def test_what_is_allowed_is_sent_once_under_our_own_job_id(client_for, command, 
     assert sent["command"] == command
     assert {**sent, **arguments, "customjobid": JOB} == sent
     assert not {"cleanupdetails", "customid"} & set(sent)
+
+
+@pytest.mark.parametrize(("command", "changes", "world", "call", "arguments"), ALLOWED)
+def test_nothing_is_sent_once_the_lease_has_lapsed_however_long_the_looks_before_it_took(
+    client_for, command, changes, world, call, arguments
+):
+    with odd_server(cloud(world)) as server:
+        told = call(client_for(server.url).writer(replace(PERMIT, until=NOW, **changes)))
+        assert isinstance(told, Refused)
+        assert (told.code, told.retryable) == (0, True)
+        assert command not in server.commands()
+        last_moment = NOW + timedelta(microseconds=1)
+        assert call(client_for(server.url).writer(replace(PERMIT, until=last_moment, **changes))) == Accepted(JOB)
 
 
 RUNNING: World = {GUEST: {**READY[GUEST], "state": "Running"}}
