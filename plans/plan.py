@@ -265,6 +265,10 @@ class Difference:
     plan_saw: Fact
     now_is: Fact
 
+    def as_json(self) -> dict[str, Any]:
+        """The fact with its three columns as plain data."""
+        return {"fact": self.fact, "spec_said": self.spec_said, "plan_saw": self.plan_saw, "now_is": self.now_is}
+
 
 def differences(planned: Plan, now: Plan | Refusal) -> tuple[Difference, ...]:
     """Facts and steps of an approved plan that a fresh look contradicts; empty when it may run as it is."""

@@ -41,7 +41,7 @@ def command(
     from reconciler import operations
 
     connected = shown.connect()
-    plans = _kept(shown, connected, plan_file) if plan_file else _planned(shown, connected, paths, form, again)
+    plans = _kept(shown, connected, plan_file, form) if plan_file else _planned(shown, connected, paths, form, again)
     if not any(operations.changes_anything(connected, p) for p in plans):
         return _nothing(shown, form)
     if form == "text" and not _agreed(yes):
@@ -68,19 +68,22 @@ def _planned(
     return tuple(f for f in found if isinstance(f, Plan))
 
 
-def _kept(shown: screen.Screen, connected: Connected, path: Path) -> tuple[Plan, ...]:
+def _kept(shown: screen.Screen, connected: Connected, path: Path, form: str) -> tuple[Plan, ...]:
     """The plans of a file, after a fresh look that agrees with every one of them."""
     from plans import render
     from reconciler import operations
 
     plans = _read(path)
     changed = {plan.vm: rows for plan in plans if (rows := operations.stale(connected, plan))}
-    for vm, rows in changed.items():
-        shown.lines(render.difference_lines(vm, rows))
-        shown.text()
-    if changed:
-        raise screen.Complaint("The world is not as the plan saw it; nothing was sent.", screen.REFUSED)
-    return plans
+    if not changed:
+        return plans
+    if form == "json":
+        shown.as_json({"changed": {vm: [row.as_json() for row in rows] for vm, rows in changed.items()}})
+    else:
+        for vm, rows in changed.items():
+            shown.lines(render.difference_lines(vm, rows))
+            shown.text()
+    raise screen.Complaint("The world is not as the plan saw it; nothing was sent.", screen.REFUSED)
 
 
 def _read(path: Path) -> tuple[Plan, ...]:
