@@ -43,7 +43,7 @@ class Tally:
 
 def equivalents(mutants: Sequence[Mutant], modules: Sequence[str], path: Path) -> frozenset[Mutant]:
     """The mutants of these modules that the list excuses. Raises `HuntFailed` for an entry without mutant or reason."""
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))["equivalent"] if path.exists() else []
+    rows = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", []) if path.exists() else []
     found: set[Mutant] = set()
     for row in rows:
         if row["module"] not in modules:
