@@ -37,7 +37,7 @@ def changes(spec: Spec, goal: GoalKind, world: World, strategy: Strategy) -> tup
 
 
 def _towards_testing(spec: Spec, world: World, strategy: Strategy) -> Iterator[Change]:
-    if world.run is not None and world.run.start_sent and world.guest is not None and world.guest.started:
+    if world.run is not None and world.run.running_since is not None and world.guest is not None:
         return  # it ran: whatever its guest system does now is the test itself, until the test ends
     yield _reservation(spec, world, strategy)
     yield _guest_made(spec, world)
@@ -176,10 +176,13 @@ def _clone_lent(placement: Placement, world: World) -> Change:
 
 
 def _guest_snapshotted(world: World) -> Change:
-    snapshot = actions.SnapshotGuest(placing.guest_point_name(world))
-    made = snapshot.achieved(world)
-    needs = () if made else ((snapshot, "rollback point before the first write"),)
-    return Change("guest", "has a rollback point" if made else "has none", "has a rollback point", needs)
+    snapshot, found = actions.SnapshotGuest(placing.guest_point_name(world)), world.guest_snapshot
+    needs: list[tuple[actions.Action, str]] = []
+    if found is not None and found.state == "Error":
+        needs.append((actions.DeleteGuestSnapshot(), "it failed, and its row holds the disks on the guest"))
+    if not snapshot.achieved(world):
+        needs.append((snapshot, "rollback point before the first write"))
+    return Change("guest", "has none" if needs else "has a rollback point", "has a rollback point", tuple(needs))
 
 
 def _guest_running(world: World) -> Change:

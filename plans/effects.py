@@ -189,9 +189,14 @@ def _(action: actions.RevertGuest, world: World) -> str | None:
     return None if found is not None and found.state == "Ready" else "its rollback point is not there or not usable"
 
 
+_DELETABLE_ROWS = frozenset({"Ready", "Error", "Expunging"})
+
+
 @blocker.register
 def _(action: actions.DeleteGuestSnapshot, world: World) -> str | None:
     found = world.guest_snapshot
+    if found is not None and found.state not in _DELETABLE_ROWS:
+        return f"VM snapshot {found.id} is {found.state}, and only what is Ready, Error or Expunging can be deleted"
     if any(world.written(v) for v in world.replicas) and found is not None and found.state == "Ready":
         return "the guest's writes would stay: it has not been reverted"
     return None if world.guest is None or world.guest.state == "Stopped" else f"the guest is {world.guest.state}"
@@ -218,8 +223,17 @@ def _(action: actions.DestroyGuest, world: World) -> str | None:
 def _(action: actions.DeleteSnapshot | actions.DeleteLeftover, world: World) -> str | None:
     if world.written(action.volume_id):
         return "its replica has not been reverted"
+    found = _snapshot_to_delete(action, world)
+    if found is not None and found.state in _ACTIVE - {"Allocated"}:
+        return f"snapshot {found.id} is {found.state}, and cannot be deleted until that is over"
     home = world.place(action.volume_id) is Place.APPLIANCE
     return None if home else "its replica is not back on the appliance"
+
+
+def _snapshot_to_delete(action: actions.DeleteSnapshot | actions.DeleteLeftover, world: World) -> VolumeSnapshot | None:
+    if isinstance(action, actions.DeleteLeftover):
+        return world.snapshots.get(action.snapshot_id)
+    return world.snapshot_of(_point(action.volume_id, world))
 
 
 @blocker.register

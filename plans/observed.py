@@ -386,12 +386,16 @@ class World:
 
     @property
     def guest_snapshot(self) -> VmSnapshot | None:
-        """The VM snapshot behind the guest's rollback point: by recorded id, else by its name on the guest."""
+        """The VM snapshot behind the guest's rollback point: by recorded id, else by its name on the guest.
+
+        The name is the run's, and the guest is, too: a row of that name is another try at the same snapshot.
+        """
         point = self.run.guest_point if self.run is not None else None
         if point is None or self.guest is None:
             return None
-        if point.snapshot_id is not None:
-            return self.vm_snapshots.get(point.snapshot_id)
+        known = self.vm_snapshots.get(point.snapshot_id or "")
+        if known is not None:
+            return known
         named = (s for s in self.vm_snapshots.values() if s.vm_id == self.guest.id and s.name == point.name)
         return next(named, None)
 

@@ -588,10 +588,12 @@ class Engine:
     def _repeats(self, connection: Connection, run: Run, found: Plan) -> bool:
         """Whether a plan has no step that was not approved for this run: then nothing is risked that was not risked before.
 
-        Only so many times: where somebody undoes what we do, a person is to see it.
+        To delete a VM snapshot that failed counts as approved with making it. Only so many times: where somebody undoes what
+        we do, a person is to see it.
         """
         approved, legs = journal.approved(connection, run)
-        return legs <= self.settings.engine.attempts and approved.issuperset(s.action for s in found.steps)
+        known = approved | {actions.DeleteGuestSnapshot()}
+        return legs <= self.settings.engine.attempts and known.issuperset(s.action for s in found.steps)
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
