@@ -15,6 +15,7 @@ import contextlib
 import gc
 import importlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -43,6 +44,7 @@ TESTS = "tests/plans"
 EXAMPLES = 25
 """How many examples a property gets; the same ones every time."""
 MOST_MEMORY = 2 * 1024**3
+MOST_WAITING = 600
 ALWAYS = ("-x", "-o", "addopts=", "-o", "filterwarnings=", "--hypothesis-profile=mutation")
 WITHOUT = ("terminal", "randomly", "xdist", "pytest_cov", "timeout", "cacheprovider", "socket")
 SURVIVED, KILLED, BROKEN = 0, 1, 70
@@ -171,12 +173,12 @@ class Hunt:
     def _begun(self, mutant: Mutant, tests: tuple[str, ...], session: pytest.Session, functions: Functions) -> int:
         """A child that meets these tests with that fault; its process id."""
         assert self.passed is not None
-        seconds = round(2 + 5 * sum(self.passed.seconds[t] for t in tests))
         child = os.fork()
         if child == 0:
             with _at_the_end() as ended:
-                _limited(seconds)
-                ended.code = _met(self.folder, mutant, tests, session, functions)
+                resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+                signal.alarm(MOST_WAITING)
+                ended.code = _met(self, mutant, tests, session, functions)
         return child
 
     def _ended(self, running: dict[int, Mutant]) -> None:
@@ -233,21 +235,25 @@ def _measured(folder: Path, modules: Sequence[str], session: pytest.Session) -> 
 # --- a mutant ---------------------------------------------------------------------------------------------------------
 
 
-def _limited(seconds: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    signal.alarm(30 * seconds)
+def _within(seconds: float) -> None:
+    """So much CPU time from now on, twice and a little more."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime + 2 + 2 * seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def _met(folder: Path, mutant: Mutant, tests: tuple[str, ...], session: pytest.Session, functions: Functions) -> int:
+def _met(hunt: Hunt, mutant: Mutant, tests: tuple[str, ...], session: pytest.Session, functions: Functions) -> int:
     """In a child: whether one of the tests notices."""
-    path = folder / "plans" / f"{mutant.module}.py"
+    assert hunt.passed is not None
+    path, seconds = hunt.folder / "plans" / f"{mutant.module}.py", hunt.passed.seconds
     source = path.read_text(encoding="utf-8")
     changed = _exchanged(functions, str(path), source, mutant.text(source)) if mutant.inside else None
     if not changed:
+        _within(sum(seconds[t] for t in tests))
         return _anew(mutant, path, mutant.text(source), tests)
     items = {item.nodeid: item for item in session.items}
     for test in tests:
+        _within(seconds[test])
         items[test].ihook.pytest_runtest_protocol(item=items[test], nextitem=None)
         if session.testsfailed:
             return KILLED
