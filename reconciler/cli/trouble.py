@@ -239,6 +239,9 @@ def _by_hand(action: actions.Action, world: World) -> str | None:
         return f"cmk attach volume id={action.volume_id} virtualmachineid={world.appliance.id} deviceid={action.device}"
     if isinstance(action, actions.DetachReplica):
         return f"cmk detach volume id={action.volume_id}"
+    if isinstance(action, actions.DeleteGuestSnapshot) and world.guest_snapshot is not None:
+        clean = not any(map(world.written, world.replicas))
+        return f"cmk delete vmsnapshot vmsnapshotid={world.guest_snapshot.id}" if clean else None
     if isinstance(action, actions.StopGuest) and world.guest is not None:
         return f"cmk stop virtualmachine id={world.guest.id}"
     return None

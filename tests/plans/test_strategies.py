@@ -92,16 +92,16 @@ def test_managed_storage_lets_no_root_disk_move(strategy: Strategy) -> None:
     assert strategies.objections(strategy, cloud(storage="ceph")) == ()
 
 
-@pytest.mark.parametrize("release", ["4.21.1", "4.21.1.0", "4.22.0.0", "4.22.1.0", "5.0"])
+@pytest.mark.parametrize("release", ["4.22.0", "4.22.0.0", "4.22.1.0", "5.0"])
 @pytest.mark.parametrize("storage", ["nfs", "local", "shared-mount-point"])
 def test_a_snapshot_of_the_stopped_guest_works_on_files_from_the_first_release_on(release: str, storage: str) -> None:
     assert strategies.objections(WHOLE, cloud(release=release, storage=storage)) == ()
 
 
-@pytest.mark.parametrize("release", ["4.21.0.0", "4.20.3.0", "3.99", "4.21", "", "unknown"])
+@pytest.mark.parametrize("release", ["4.21.1.0", "4.21.0.0", "4.20.3.0", "3.99", "4.22", "", "unknown"])
 def test_before_that_release_it_does_not(release: str) -> None:
     (objection,) = strategies.objections(WHOLE, cloud(release=release, storage="nfs"))
-    assert "4.21.1 is the first" in objection.text
+    assert "4.22.0 is the first" in objection.text
     assert "volume-snapshot" in objection.fix
 
 
