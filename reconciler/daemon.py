@@ -87,6 +87,9 @@ class Daemon:
             return
         self._news("specs", "")
         self._forget(found.specs)
+        for spec in (s for s in found.specs if s.state not in BY_ITSELF):
+            says = f"`failover plan {spec.origin.file}` says what can be done"
+            self._news(spec.digest, f"{spec.vm}: {spec.origin} wants {spec.state}, which a daemon does not begin; {says}")
         fresh = [s for s in found.specs if s.state in BY_ITSELF and self._is_due(s)]
         if fresh:
             self._accept(fresh, found.specs)

@@ -60,13 +60,15 @@ SITUATIONS = (
     Situation("history NOBODY", 1, key="error"),
     Situation(f"why {PG}", 0, key="told"),
     Situation("why NOBODY", 1, key="error"),
+    Situation(f"freeze {PG}", 1, key="error"),
+    Situation("resolve no-run 1 --as done", 1, key="error"),
     Situation("daemon --once --specs specs", 0, AS_WANTED),
     Situation("daemon --once --specs nowhere", 1),
     Situation("db upgrade", 0),
     Situation("--settings nowhere.yaml db upgrade", 1),
 )
-ELSEWHERE = {"demo": {0, 1}}
-"""Codes that tests of their own show, further down."""
+ELSEWHERE = {"demo": {0, 1}, "freeze": {0}, "resolve": {0, 3}}
+"""Codes that tests of their own show: further down, and in `test_troubled_runs`."""
 
 
 def documented() -> dict[str, set[int]]:

@@ -35,8 +35,9 @@ KEYS = {PG: "4205a841-0265-f4bd-39a6-39fd92196f53", DB3: "4205a841-0265-f4bd-39a
 VOLUME = "e915ef05-ddf5-48d5-8352-a01300609717"
 APPLIANCE = "00000000-0000-4000-8000-00000000000a"
 LONGEST = 60.0  # seconds: no process of a test may take longer
+GLANCE = 0.05
 QUICK = {
-    "poll: 2s": "poll: 0.05\n  lease: 1\n  grace: 0.2\n  backoff: 0.05",
+    "poll: 2s": "poll: 0.2\n  lease: 1\n  grace: 0.2\n  backoff: 0.05",
     "min_duration: 5m": "min_duration: 1s",
     "  # ca_file: ca.pem": "  calls_per_second: 1000",
 }
@@ -289,6 +290,14 @@ class House:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._database() as connection:
             return connection.execute(query).fetchall()
+
+    def until(self, query: str, *wanted: tuple[Any, ...]) -> None:
+        """Wait until the database answers so."""
+        limit = time.monotonic() + LONGEST
+        while (found := self.rows(query)) != list(wanted):
+            if time.monotonic() > limit:
+                raise AssertionError(f"{query}: {found} instead of {list(wanted)} after {LONGEST:g} s")
+            time.sleep(GLANCE)
 
     def dump(self) -> str:
         """The whole database as text."""

@@ -111,7 +111,11 @@ class Home:
         (self.folder / "estate.yaml").write_text(yaml.dump(estate), encoding="utf-8")
         self.cloud = Cloud("--estate", str(self.folder / "estate.yaml"), *FAST)
         self.house = House(self.folder / "home", self.cloud.url)
-        quick = {"lease: 1\n": "lease: 0.5\n", "cloudstack:\n": "cloudstack:\n  storage: nfs\n"}
+        quick = {
+            "poll: 0.2\n": "poll: 0.05\n",
+            "lease: 1\n": "lease: 0.5\n",
+            "cloudstack:\n": "cloudstack:\n  storage: nfs\n",
+        }
         self.house.set(quick)
         (self.folder / "home" / "specs" / "pgwintestbios.yaml").unlink()
         self._fill()
