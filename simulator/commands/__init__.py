@@ -76,9 +76,8 @@ _ELSEWHERE = """
     deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
     deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
     deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
-    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements
-    listNetworkACLs listNetworkServiceProviders listRegions listRolePermissions listStorageProviders
-    listTrafficTypes listUserData listVPCOfferings listVirtualRouterElements listVpnCustomerGateways lockUser
+    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements listNetworkServiceProviders
+    listRolePermissions listStorageProviders listTrafficTypes listVirtualRouterElements lockUser
     prepareHostForMaintenance rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC
     startRouter stopRouter updateCluster updateDomain updateHost
     updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updatePod

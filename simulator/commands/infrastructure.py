@@ -180,6 +180,21 @@ TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("listCapacity", "capacity", ADMIN),
     ("listVPCs", "vpc", READERS),
     ("listRemoteAccessVpns", "remoteaccessvpn", READERS),
+    ("listVPCOfferings", "vpcoffering", READERS),
+    ("listPrivateGateways", "privategateway", READERS),
+    ("listStaticRoutes", "staticroute", READERS),
+    ("listNetworkACLs", "networkacl", READERS),
+    ("listVpnCustomerGateways", "vpncustomergateway", READERS),
+    ("listVpnUsers", "vpnuser", READERS),
+    ("listRegions", "region", READERS),
+    ("listUserData", "userdata", READERS),
+    ("listSslCerts", "sslcert", READERS),
+    ("listAutoScaleVmGroups", "autoscalevmgroup", READERS),
+    ("listProjectInvitations", "projectinvitation", READERS),
+    ("listBackupOfferings", "backupoffering", READERS),
+    ("listBackups", "backup", READERS),
+    ("listStorageTags", "storagetag", ADMIN),
+    ("listHostTags", "hosttag", ADMIN),
 )
 _SYSTEMS = (
     "CentOS 7",
@@ -216,6 +231,28 @@ USUAL: Mapping[str, Sequence[Row]] = {
             "storagemotionenabled": False,
             "vmsnapshotenabled": True,
         }
+    ],
+    "listRegions": [
+        {
+            "id": 1,
+            "name": "Local",
+            "endpoint": "http://localhost:8080/client/",
+            "gslbserviceenabled": True,
+            "portableipserviceenabled": False,
+        }
+    ],
+    "listVPCOfferings": [
+        {
+            "id": _id("8a04", n),
+            "name": name,
+            "displaytext": name,
+            "isdefault": n == 0,
+            "state": "Enabled",
+            "supportsdistributedrouter": False,
+            "supportsregionLevelvpc": False,
+            "internetprotocol": "IPv4",
+        }
+        for n, name in enumerate(("Default VPC offering", "Redundant VPC offering"))
     ],
     "listOsCategories": [{"id": _id("8a01", n), "name": name, "isfeatured": True} for n, name in enumerate(_CATEGORIES)],
     "listOsTypes": [
