@@ -68,7 +68,7 @@ SITUATIONS = (
     Situation("--settings nowhere.yaml db upgrade", 1),
 )
 ELSEWHERE = {"demo": {0, 1}, "freeze": {0}, "resolve": {0, 3}}
-"""Codes that tests of their own show: further down, and in `test_troubled_runs`."""
+"""Codes that tests of their own show: further down, in `test_troubled_runs`, and in `stuck-step.md`, which is played."""
 
 
 def documented() -> dict[str, set[int]]:

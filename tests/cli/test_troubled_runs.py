@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.cli.world import PG, Cloud, House
 
-DONE, ERROR, PENDING, REFUSED = 0, 1, 2, 3
+DONE, ERROR, PENDING = 0, 1, 2
 TRIES = 4
 
 
@@ -39,3 +41,21 @@ def test_a_test_that_fails_is_taken_back_and_says_why_it_failed(home: House, clo
     history = home.run("history")
     assert "rolled-back" in history.out
     assert "no host has room" in history.out
+
+
+def test_a_test_that_is_interrupted_and_frozen_goes_on_when_its_spec_is_applied(home: House, cloud: Cloud) -> None:
+    with home.start("apply", "--yes", "specs") as running:
+        running.line("5/9")
+        stopped = running.end(signal.SIGINT)
+    assert stopped.code == ERROR
+    assert "stopping at the next safe point" in stopped.err
+    frozen = home.run("freeze", PG, "--format", "json")
+    assert (frozen.code, bool(frozen.json["exits"])) == (DONE, True)
+    sent = cloud.changes()
+    assert home.run("daemon", "--once", "--specs", "specs").code == DONE
+    assert cloud.changes() == sent
+    planned = home.run("plan", "specs")
+    assert planned.code == PENDING
+    assert "waits at a safe point" in planned.out
+    assert home.run("apply", "--yes", "specs").code == DONE
+    assert cloud.changes()["startVirtualMachine"] == 1
