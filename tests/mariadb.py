@@ -39,7 +39,6 @@ SERVING = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
     "--skip-log-bin",
-    "--skip-ssl",
     "--performance-schema=OFF",
     "--log-warnings=0",
 )
@@ -80,13 +79,16 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 
 
+NO_TLS = ("--skip-ssl",)
+
+
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server with an empty data folder; killed at the end, there is nothing to keep."""
+def serving(*tls: str) -> Iterator[Server]:
+    """A server with an empty data folder, and TLS by these options; killed at the end, there is nothing to keep."""
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
         port = _free_port()
         _install(Path(folder))
-        with _launched(Path(folder), port):
+        with _launched(Path(folder), port, tls or NO_TLS):
             server = Server(port)
             server.say(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'", f"GRANT ALL ON *.* TO {USER}")
             yield server
@@ -105,10 +107,10 @@ def _install(folder: Path) -> None:
 
 
 @contextmanager
-def _launched(folder: Path, port: int) -> Iterator[None]:
+def _launched(folder: Path, port: int, tls: tuple[str, ...]) -> Iterator[None]:
     """The server from when it says that it is ready until it is killed."""
     where = (f"--port={port}", f"--socket={folder}/socket", f"--pid-file={folder}/pid")
-    command = (str(program("mariadbd")), *OPTIONS, *SERVING, *_own(folder), *where)
+    command = (str(program("mariadbd")), *OPTIONS, *SERVING, *tls, *_own(folder), *where)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         ready, said = threading.Event(), list[str]()
         listening = threading.Thread(target=_listen, args=(process.stderr, ready, said))

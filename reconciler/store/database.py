@@ -39,6 +39,10 @@ class DatabaseUnreachable(StoreError):
     """No connection."""
 
 
+class DatabaseUntrusted(DatabaseUnreachable):
+    """Its server cannot show who it is as `database.ca_file` asks; nothing was sent to it."""
+
+
 class SchemaUnknown(StoreError):
     """The replication system's tables are not of a known shape."""
 
@@ -88,6 +92,9 @@ class Database:
         for names, kind, then in _SENTENCES:
             if name.startswith(names):
                 return kind(f"the database {self.shown} {then}")
+        about_tls = _about_tls(fault)
+        if about_tls is not None:
+            return DatabaseUntrusted(f"the server of the database {self.shown} {about_tls}")
         if isinstance(fault, sa.exc.OperationalError):
             then = "check that the server runs, and user, password and address"
             return DatabaseUnreachable(f"the database {self.shown} does not answer ({name}): {then}")
@@ -107,6 +114,24 @@ def _name(fault: sa.exc.DBAPIError) -> str:
     return NO_TABLE if older else getattr(fault.orig, "sqlite_errorname", str(said))
 
 
+def _about_tls(fault: sa.exc.DBAPIError) -> str | None:
+    """What is wrong with the server's TLS, and what to do; None where it is something else."""
+    if _name(fault) == NO_TLS:
+        return "offers no TLS, which `database.ca_file` asks for: turn TLS on there, or remove `database.ca_file`"
+    cause = getattr(fault.orig, "original_exception", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return next((then for codes, then in _DISTRUST if cause.verify_code in codes), UNKNOWN_ISSUER)
+    return "cannot agree with us on TLS: see which versions it allows" if isinstance(cause, ssl.SSLError) else None
+
+
+NO_TLS = "2026"
+UNKNOWN_ISSUER = (
+    "shows a certificate that `database.ca_file` does not vouch for: put the certificate of its issuer into that file"
+)
+_DISTRUST: tuple[tuple[tuple[int, ...], str], ...] = (  # OpenSSL's reasons not to trust a certificate
+    ((62, 64), "shows a certificate for another name: correct the host in `database.url`, or the server's certificate"),
+    ((9, 10), "shows a certificate that is not valid at this moment: renew it, or set the clocks right"),
+)
 NO_TABLE = "NO_TABLE"
 _SENTENCES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (

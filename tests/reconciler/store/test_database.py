@@ -18,6 +18,7 @@ from reconciler.store.database import (
     DatabaseMissing,
     DatabaseReadOnly,
     DatabaseUnreachable,
+    DatabaseUntrusted,
     StoreError,
     upgrade,
 )
@@ -95,7 +96,8 @@ def test_a_user_without_rights_is_told_which_to_ask_for(mariadb: Server, opened:
 
 
 def test_a_server_without_tls_is_refused_when_certificates_are_to_be_checked(mariadb: Server, opened: Open) -> None:
-    told(DatabaseUnreachable, opened(mariadb.url("mysql"), ca_file=Path(certifi.where())), "SELECT 1")
+    says = told(DatabaseUntrusted, opened(mariadb.url("mysql"), ca_file=Path(certifi.where())), "SELECT 1")
+    assert says.endswith("offers no TLS, which `database.ca_file` asks for: turn TLS on there, or remove `database.ca_file`")
 
 
 def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, opened: Open) -> None:
