@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "freeze": "stop a test on its way there until you say how it goes on",
     "resolve": "say what became of a step that is stuck",
     "daemon": "carry out a folder of specs, end tests when their time is up",
-    "db": "the database's own tables: upgrade, check",
+    "db": "the database's own tables: make or upgrade them",
     "demo": "the whole story on a simulated cloud, with proof",
 }
 

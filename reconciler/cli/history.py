@@ -6,6 +6,8 @@ import click
 
 from reconciler.cli import screen
 
+BENEATH = 1
+
 
 @click.command("history")
 @click.argument("vm", required=False)
@@ -31,10 +33,13 @@ def command(shown: screen.Screen, vm: str | None, limit: int, form: str) -> int:
         ended = run.finished_at or connected.engine.clock.now()
         took = format_duration(ended - run.created_at)
         meaning = {"completed": "verified", "holding": "running", "running": "running"}.get(str(run.state), "broken")
-        shown.text(f"{run.created_at:%Y-%m-%d %H:%M:%S}  {run.vm_name}  {run.kind}  {run.state}  {took}  {run.id}", meaning)
-        if run.reason:
-            shown.text(f"    {run.reason}", "history")
+        line = f"{run.created_at:%Y-%m-%d %H:%M:%S}  {run.vm_name}  {run.kind}  {run.state}  {took}"
+        beside = len(line) + 2 + len(run.id) <= screen.width()
+        shown.text(f"{line}  {run.id}" if beside else line, meaning)
+        for text in (*([] if beside else [f"run {run.id}"]), run.reason):
+            if text:
+                shown.titled("", text, "history", BENEATH)
         if run.id in troubles:
             for title, text, meaning in (t for t in troubles[run.id].rows() if t[0] != "because"):
-                shown.text(f"    {title}: {text}", meaning)
+                shown.titled(title, text, meaning)
     return screen.DONE

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from reconciler.cli import screen
 
+ENDPOINT = "http://127.0.0.1:8080/client/api"
 SAMPLE = Path(__file__).parents[2] / "examples" / "sample.yaml"
 SETTINGS = """\
 # Settings of the failover reconciler. Secrets are references: env:NAME or file:PATH (relative to this file).
@@ -42,7 +44,7 @@ for: 30m
 
 @click.command("init")
 @click.argument("folder", required=False, default=".", type=click.Path(path_type=Path))
-@click.option("--endpoint", default="http://127.0.0.1:8080/client/api", show_default=True, help="CloudStack's API address.")
+@click.option("--endpoint", default=ENDPOINT, show_default=True, help="CloudStack's API address.")
 @click.option(
     "--example/--empty", default=True, help="Fill the embedded database with the two sample VMs, or leave it empty."
 )
@@ -54,7 +56,7 @@ def command(shown: screen.Screen, folder: Path, endpoint: str, example: bool) ->
         shown.text(f"+ {path}", "verified")
     if not made:
         shown.text("everything was there already; nothing was changed")
-    _next(shown, folder, example)
+    _next(shown, folder, example, endpoint)
     return screen.DONE
 
 
@@ -97,12 +99,13 @@ def _database(path: Path, example: bool) -> Path | None:
     return path
 
 
-def _next(shown: screen.Screen, folder: Path, example: bool) -> None:
+def _next(shown: screen.Screen, folder: Path, example: bool, endpoint: str) -> None:
     shown.text()
     if str(folder) != ".":
-        shown.text(f"  cd {folder}")
+        shown.text(f"  cd {shlex.quote(str(folder))}")
     if example:
-        shown.text("  python -m simulator --port 8080     a cloud to try it on, in another terminal")
+        if endpoint == ENDPOINT:
+            shown.text("  python -m simulator --port 8080     a cloud to try it on, in another terminal")
         shown.text("  failover plan specs/                what would be done")
     else:
         shown.text("  put your keys into secrets/, your first spec into specs/, then:  failover plan specs/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,10 +104,14 @@ def keep(out: Path, found: Sequence[Found]) -> None:
 
 
 def _next(shown: screen.Screen, code: int, paths: tuple[Path, ...], out: Path | None) -> None:
-    named = " ".join(map(str, paths))
-    if code == screen.PENDING:
-        shown.text(f"  failover apply {named}            run it")
-        if out is None:
-            shown.text(f"  failover plan --out plan.json {named}   keep it")
-        else:
-            shown.text(f"  failover apply --plan {out}      run exactly this")
+    """What to type next, as it can be copied."""
+    if code != screen.PENDING:
+        return
+    named = shlex.join(map(str, paths))
+    kept = (f"failover plan --out plan.json {named}", "keep it")
+    if out is not None:
+        kept = (f"failover apply --plan {shlex.quote(str(out))}", "run exactly this")
+    rows = ((f"failover apply {named}", "run it"), kept)
+    room = max(len(words) for words, _ in rows)
+    for words, then in rows:
+        shown.text(f"  {words:<{room}}   {then}")
