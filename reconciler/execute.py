@@ -134,7 +134,11 @@ class Executor:
     def _intent(self, turn: Turn, row: StepRow, now: datetime) -> journal.Move:
         crashpoints.hit(crashpoints.Point.BEFORE_INTENT)
         own_id = job_id(turn.run.id, row.seq, row.attempts + 1)
-        return journal.started(row, own_id, now + estimates.deadline(row.action, turn.world), now)
+        return journal.started(row, own_id, now + self._wait(turn, row.action), now)
+
+    def _wait(self, turn: Turn, action: actions.Action) -> timedelta:
+        bounds = estimates.Bounds(self.limits.wait_at_least, self.limits.wait_at_most)
+        return estimates.deadline(action, turn.world, turn.paces, bounds)
 
     def send(self, batch: Batch, fresh: Fresh | None = None) -> Batch:
         """Send each of these steps once. `fresh` was read after the intents were written, for guests that are destroyed."""
@@ -171,7 +175,7 @@ class Executor:
         if isinstance(row.action, _WITHOUT_JOB):
             return self._without_job(row, world)
         if board.is_pending(own_id):
-            return self._still_pending(row, now)
+            return self._still_pending(row, world, now)
         if row.action.achieved(world) and not isinstance(row.action, NEEDS_RESULT):
             return Outcome(Kind.DONE, learned=learned_after(row.action, world, now))
         try:
@@ -185,16 +189,17 @@ class Executor:
             return Outcome(Kind.DONE)
         return Outcome(Kind.RETRY, "a look does not show it yet", until=self._again(row))
 
-    def _still_pending(self, row: StepRow, now: datetime) -> Outcome:
+    def _still_pending(self, row: StepRow, world: World, now: datetime) -> Outcome:
         if row.deadline is not None and now >= row.deadline:
-            why = f"cloud job {row.custom_job_id} is still pending after its deadline; looking on"
+            seen = _seen_of(row.action, world)
+            why = f"cloud job {row.custom_job_id} is still pending after its deadline, {seen}; looking on"
             return Outcome(Kind.STUCK, why, until=now + max(LOOK_ON, self.limits.poll))
         return Outcome(Kind.WAIT, "running", until=now + self.limits.poll)
 
     def _ended(self, row: StepRow, world: World, result: JobResult, now: datetime) -> Outcome:
         match result:
             case JobPending():
-                return self._still_pending(row, now)
+                return self._still_pending(row, world, now)
             case JobSucceeded():
                 return self._succeeded(row, world, result, now)
             case JobFailed():
@@ -285,13 +290,14 @@ def _told(row: StepRow, outcome: Outcome) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One VM's turn in a round: its run, its lease, its world, the fleet around it, and what is left to do."""
+    """One VM's turn in a round: run, lease, world, the fleet around it, what is left to do, and how long steps take here."""
 
     run: Run
     lease: Lease
     world: World
     fleet: Fleet
     rest: tuple[StepRow, ...] = ()
+    paces: estimates.Paces = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +322,14 @@ _NEXT_STATE: Mapping[Kind, StepState] = {
     Kind.FAILED: StepState.FAILED,
     Kind.STUCK: StepState.STUCK,
 }
+
+
+def _seen_of(action: actions.Action, world: World) -> str:
+    """What a look shows of the object of an action, for people."""
+    if action.subject in world.replicas:
+        volume = world.volumes.get(action.subject)
+        return f"its volume is on the {world.place(action.subject)}, {volume.state if volume is not None else 'not shown'}"
+    return f"the guest is {world.guest.state}" if world.guest is not None else "there is no guest"
 
 
 def _at_rest(action: actions.Action, world: World) -> bool:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import TypeVar
 
-from plans import actions, guards, placing, planner
+from plans import actions, estimates, guards, placing, planner
 from plans.observed import Estate, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, execute, observe, phases, verdicts
@@ -28,7 +28,7 @@ from reconciler.execute import Batch, Executor, Kind, Outcome, Turn
 from reconciler.observe import Fleet, Memory
 from reconciler.phases import Phase
 from reconciler.settings import Settings
-from reconciler.store import inventory, journal, legacy
+from reconciler.store import durations, inventory, journal, legacy
 from reconciler.store.database import Connection, Database
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
@@ -79,6 +79,7 @@ class Look:
     fleet: Fleet
     estate: Estate
     whole: bool = True
+    paces: estimates.Paces = field(default_factory=dict)
 
 
 @dataclass
@@ -95,6 +96,7 @@ class Engine:
     _executor: Executor = field(init=False)
     _pool: ThreadPoolExecutor = field(init=False)
     _known: tuple[Fleet, observe.Standing] | None = None
+    _paces: estimates.Paces = field(default_factory=dict)
     _seen: Estate | None = None
     _read_at: dict[observe.Kind, datetime] = field(default_factory=dict)
     _kept: datetime | None = None
@@ -115,10 +117,10 @@ class Engine:
         `anew` also reads what a run relies on only when it begins (the fleet, networks, capabilities); otherwise that may
         be up to a minute old. Of the cloud's lists those that are not named as `changed` may be some seconds old.
         """
-        now = self.clock.now()
+        now, took = self.clock.now(), None
         if anew or self._known is None or now - self._known[1].since > KNOWN_FOR:
             with self.database.read() as connection:
-                sources = self.legacy.sources(connection)
+                sources, took = self.legacy.sources(connection), durations.newest(connection)
             fleet = observe.fleet(sources, self.settings.networks.test)
             self._known = (fleet, observe.standing(self.client, now, self.settings.cloudstack.storage))
         fleet, standing = self._known
@@ -126,7 +128,9 @@ class Engine:
         read = observe.EVERYTHING if anew or self._seen is None else changed | old
         self._seen = observe.estate(self.client, now, standing, self._seen, read)
         self._read_at |= dict.fromkeys(read, now)
-        return Look(fleet, self._seen, whole=read == observe.EVERYTHING)
+        if took is not None:
+            self._paces = estimates.paces(took, {v.id: v.size for v in self._seen.volumes.values()})
+        return Look(fleet, self._seen, read == observe.EVERYTHING, self._paces)
 
     def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
@@ -447,7 +451,7 @@ class Engine:
         source = look.fleet.sources[dossier.vm_key]
         if dossier.run is None or dossier.lease is None:
             raise LookupError(f"{dossier.vm_key} has no run under our lease")
-        return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.rest)
+        return Turn(dossier.run, dossier.lease, self.world(source, look, dossier), look.fleet, dossier.rest, look.paces)
 
     def _begin(self, connection: Connection, dossier: Dossier, look: Look) -> Pass | Dossier:
         """Open a run for what is wanted: the dossier with its run, or a pass when it cannot begin (yet)."""

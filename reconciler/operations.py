@@ -93,7 +93,7 @@ def stale(connected: Connected, plan: Plan) -> tuple[Difference, ...]:
 
 
 def changes_anything(connected: Connected, plan: Plan) -> bool:
-    """Whether approving this plan changes anything: it is not empty, or a run is under way that is not where it should be."""
+    """Whether approving this plan changes anything: it is not empty, or a run is under way that is not where it belongs."""
     if not plan.is_empty:
         return True
     found = connected.engine.dossier(plan.vm_key)

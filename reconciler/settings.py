@@ -102,6 +102,7 @@ class Limits(_Section):
 
     `grace` is how long a call whose answer was lost may still be under way before it counts as never arrived. With
     `repeat_approved` a run whose world changed goes on by itself where all that is left to do was approved for it before.
+    A wait is set by size and by how long such steps took here, between `wait_at_least` and `wait_at_most`.
     """
 
     max_runs: int = Field(default=5, ge=1, le=10_000)
@@ -112,6 +113,8 @@ class Limits(_Section):
     attempts: int = Field(default=4, ge=1, le=20)
     threads: int = Field(default=8, ge=1, le=64)
     repeat_approved: bool = False
+    wait_at_least: Duration = timedelta(minutes=5)
+    wait_at_most: Duration = timedelta(days=1)
 
 
 class _Source(pydantic_settings.PydanticBaseSettingsSource):
