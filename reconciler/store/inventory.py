@@ -123,12 +123,12 @@ def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
 
 def newest(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, AcceptedSpec]:
     """The newest accepted spec of each of these VMs, by VM key; without the plan, which is large."""
-    return {x.vm_key: _accepted(x) for x in connection.execute(_NEWEST, {"of": list(vm_keys)})}
+    return {x.vm_key: _accepted(x) for x in connection.execute(_NEWEST, {"of": list(vm_keys)}).all()}
 
 
 def wanted(connection: sa.Connection) -> tuple[tuple[str, int], ...]:
     """VM key and id of every active spec, in the order of acceptance."""
-    rows = connection.execute(_WANTED)
+    rows = connection.execute(_WANTED).all()
     return tuple((x.vm_key, x.id) for x in rows)
 
 

@@ -260,7 +260,7 @@ def keep(connection: sa.Connection, vm_keys: Iterable[str], owner: str, until: d
 def fenced(connection: sa.Connection, leases: Iterable[Lease]) -> None:
     """Raise `Fenced` unless these leases are still in force, and let nobody take them before the transaction ends."""
     held = {lease.vm_key: (lease.fence, lease.owner) for lease in leases}
-    found = {x.vm_key: (x.fence, x.owner) for x in connection.execute(_LEASES, {"of": sorted(held)})}
+    found = {x.vm_key: (x.fence, x.owner) for x in connection.execute(_LEASES, {"of": sorted(held)}).all()}
     for vm_key, ours in held.items():
         if found.get(vm_key) != ours:
             raise Fenced(f"another process works on {vm_key} now")
@@ -492,9 +492,9 @@ def _facts(connection: sa.Connection, found: Sequence[Run]) -> dict[str, RunFact
     ids = [x.id for x in found]
     placed: dict[str, list[Placement]] = {i: [] for i in ids}
     points: dict[str, list[Point]] = {i: [] for i in ids}
-    for x in connection.execute(_PLACED, {"of": ids}):
+    for x in connection.execute(_PLACED, {"of": ids}).all():
         placed[x.run_id].append(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device))
-    for x in connection.execute(_POINTS, {"of": ids}):
+    for x in connection.execute(_POINTS, {"of": ids}).all():
         points[x.run_id].append(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None))
     clones: dict[str, list[Clone]] = {i: [] for i in ids}
     if any(x.strategy is Strategy.CLONE for x in found):
@@ -558,20 +558,20 @@ def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dos
     accepted = inventory.newest(connection, vm_keys)
     last = {key: number for key, number in connection.execute(_LAST_ATTEMPTS, of).all()}  # noqa: C416  rows are no pairs
     written: dict[str, dict[str, int | None]] = {}
-    for x in connection.execute(_DIRTY, of):
+    for x in connection.execute(_DIRTY, of).all():
         written.setdefault(x.vm_key, {})[x.volume_id] = x.full_sync
-    held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of)}
+    held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of).all()}
     empty = (Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, written.get(key, {})) for key in vm_keys)
     return refreshed(connection, {dossier.vm_key: dossier for dossier in empty})
 
 
 def refreshed(connection: sa.Connection, known: Mapping[str, Dossier]) -> dict[str, Dossier]:
     """The same dossiers with their runs, facts and steps read again."""
-    found = connection.execute(_OPEN_RUNS, {"of": list(known)}) if known else ()
+    found = connection.execute(_OPEN_RUNS, {"of": list(known)}).all() if known else ()
     runs = {x.vm_key: x for x in map(_run, found)}
     facts = _facts(connection, list(runs.values())) if runs else {}
     rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
-    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}) if runs else ()):
+    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}).all() if runs else ()):
         rows[row.run_id].append(row)
     return {key: _dossier(dossier, runs.get(key), facts, rows) for key, dossier in known.items()}
 
@@ -607,7 +607,7 @@ class Brief:
 
 def briefs(connection: sa.Connection) -> tuple[Brief, ...]:
     """All unfinished runs in brief, oldest first."""
-    rows = connection.execute(_BRIEFS)
+    rows = connection.execute(_BRIEFS).all()
     return tuple(Brief(x[0], x[1], Direction(x[2]), RunState(x[3]), *x[4:]) for x in rows)
 
 
@@ -682,7 +682,7 @@ def under_way(connection: sa.Connection, found: Run) -> tuple[StepRow, ...]:
 
 def jobs_under_way(connection: sa.Connection) -> tuple[tuple[str, str, str, datetime], ...]:
     """Steps that may be running in the cloud: VM key, run id, our id of the job, and the deadline of the wait."""
-    return tuple((x.vm_key, x.run_id, x.custom_job_id, x.deadline) for x in connection.execute(_JOBS))
+    return tuple((x.vm_key, x.run_id, x.custom_job_id, x.deadline) for x in connection.execute(_JOBS).all())
 
 
 @dataclass(frozen=True, slots=True)
