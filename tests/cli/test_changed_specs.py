@@ -89,7 +89,8 @@ def test_what_changes_neither_the_end_nor_what_then_says_so(tested: House) -> No
 
 def test_a_time_that_is_over_already_is_planned_as_the_way_back(tested: House) -> None:
     tested.write(spec("1s"))
-    told = tested.run("plan", "specs")
+    plans = (tested.run("plan", "specs") for _ in range(20))  # the test may have run for less than a second so far
+    told = next(told for told in plans if "testing for 1s" not in told.out)
     assert (told.code, told.out.splitlines()[0]) == (PENDING, f"{PG}  back to protected")
 
 
