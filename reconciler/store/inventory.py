@@ -171,11 +171,9 @@ def fail(connection: sa.Connection, vm_key: str, now: datetime, reason: str) -> 
 def _close(
     connection: sa.Connection, vm_key: str, state: SpecState, now: datetime, reason: str, spec_id: int | None
 ) -> bool:
-    chosen = (t.c.vm_key == vm_key) & (t.c.state == SpecState.ACTIVE)
-    if spec_id is not None:
-        chosen &= t.c.id == spec_id
     values = {"state": state, "active_of": None, "ended_at": now, "reason": reason[:4000]}
-    done = connection.execute(t.update().where(chosen).values(values))
+    close = _CLOSE if spec_id is None else _CLOSE_ONE
+    done = connection.execute(close, {"of": vm_key, "number": spec_id, **values})
     return done.rowcount > 0
 
 
@@ -195,6 +193,8 @@ def _accepted(row: sa.Row[Any]) -> AcceptedSpec:
     )
 
 
+_CLOSE = t.update().where((t.c.vm_key == sa.bindparam("of")) & (t.c.state == SpecState.ACTIVE))
+_CLOSE_ONE = _CLOSE.where(t.c.id == sa.bindparam("number"))
 _WITHOUT_PLAN = [c for c in t.c if c.name != "plan"]
 _LAST = sa.select(sa.func.max(t.c.id)).where(t.c.vm_key.in_(sa.bindparam("of", expanding=True))).group_by(t.c.vm_key)
 _NEWEST = sa.select(*_WITHOUT_PLAN).where(t.c.id.in_(_LAST))

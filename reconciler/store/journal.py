@@ -189,7 +189,8 @@ _STEP = s.update().where(
     (s.c.run_id == sa.bindparam("of")) & (s.c.seq == sa.bindparam("number")) & (s.c.state == sa.bindparam("was"))
 )
 _EVENT = tables.events.insert()
-_NEW_RUN = r.insert()
+_NEW_RUN, _NEW_STEPS = r.insert(), s.insert()
+_LAST_ATTEMPT = sa.select(sa.func.max(r.c.attempt)).where(r.c.vm_key == sa.bindparam("of"))
 _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
 _OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
 _GUEST_NAMES = sa.select(r.c.guest_name).where(r.c.state.not_in(ENDED) & (r.c.vm_key != sa.bindparam("of")))
@@ -202,8 +203,6 @@ _PLACED = tables.placements.select().where(tables.placements.c.run_id.in_(_OF_VM
 _POINTS = p.select().where(p.c.run_id.in_(_OF_VMS)).order_by(p.c.volume_id)
 _CLONES = tables.clones.select().where(tables.clones.c.run_id.in_(_OF_VMS)).order_by(tables.clones.c.volume_id)
 _GUEST_POINTS = tables.guest_points.select().where(tables.guest_points.c.run_id.in_(_OF_VMS))
-_POINT = (p.c.run_id == sa.bindparam("of")) & (p.c.volume_id == sa.bindparam("at"))
-_POINT_KNOWN, _POINT_CHANGED = sa.select(p.c.volume_id).where(_POINT), p.update().where(_POINT)
 _BRIEFS = (
     sa.select(r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at, r.c.reserved)
     .where(r.c.state.not_in(ENDED))
@@ -377,7 +376,7 @@ def history(connection: sa.Connection, vm_key: str | None, limit: int) -> tuple[
 
 def next_attempt(connection: sa.Connection, vm_key: str) -> int:
     """The number of the next run of this VM, from 1."""
-    highest = connection.execute(sa.select(sa.func.max(r.c.attempt)).where(r.c.vm_key == vm_key)).scalar()
+    highest = connection.execute(_LAST_ATTEMPT, {"of": vm_key}).scalar()
     return (highest or 0) + 1
 
 
@@ -633,7 +632,7 @@ def _append(
     """Append steps behind the last number and the last leg that the run has."""
     rows = tuple(_fresh(found, step, last[0] + step.number, last[1] + 1, direction) for step in planned)
     if rows:
-        connection.execute(s.insert(), [_stored(row) for row in rows])
+        connection.execute(_NEW_STEPS, [_stored(row) for row in rows])
     return rows
 
 
@@ -744,19 +743,17 @@ def learn(connection: sa.Connection, found: Run, learned: Mapping[str, Any], now
 
 def _learn_placements(connection: sa.Connection, found: Run, placements: Iterable[Placement], _now: datetime) -> None:
     for placement in placements:
-        _place(connection, found, placement)
+        values = {
+            "disk_key": placement.disk_key,
+            "position": placement.order,
+            "appliance_device": placement.appliance_device,
+            "guest_device": placement.guest_device,
+        }
+        _first_time(connection, tables.placements, _of_volume(found, placement.volume_id), values)
 
 
-def _learn_clone(connection: sa.Connection, found: Run, clone: tuple[str, str], _now: datetime) -> None:
-    _first_time(connection, tables.clones, {"run_id": found.id, "volume_id": clone[0]}, {"name": clone[1]})
-
-
-def _learn_clone_id(connection: sa.Connection, found: Run, clone: tuple[str, str], _now: datetime) -> None:
-    _told(connection, tables.clones, {"run_id": found.id, "volume_id": clone[0]}, {"clone_id": clone[1]})
-
-
-def _learn_guest_point(connection: sa.Connection, found: Run, name: str, _now: datetime) -> None:
-    _first_time(connection, tables.guest_points, {"run_id": found.id}, {"name": name})
+def _of_volume(found: Run, volume_id: str) -> dict[str, str]:
+    return {"run_id": found.id, "volume_id": volume_id}
 
 
 _RUN_FACTS = ("reserved", "guest_name", "guest_id", "default_root_id", "start_sent", "running_since")
@@ -764,57 +761,39 @@ _RUN_FACTS = ("reserved", "guest_name", "guest_id", "default_root_id", "start_se
 
 def _first_time(connection: sa.Connection, table: sa.Table, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
     """Insert a row unless there is one of this key already."""
-    chosen = sa.and_(*(table.c[name] == value for name, value in key.items()))
-    if connection.execute(sa.select(table.c.run_id).where(chosen)).first() is None:
-        connection.execute(table.insert().values({**key, **values}))
+    there, new, _ = _statements(table, tuple(key))
+    if connection.execute(there, _bound(key)).first() is None:
+        connection.execute(new, {**key, **values})
 
 
 def _told(connection: sa.Connection, table: sa.Table, key: Mapping[str, str], values: Mapping[str, Any]) -> None:
     """Change the row of this key. Raises LookupError when there is none."""
-    chosen = sa.and_(*(table.c[name] == value for name, value in key.items()))
-    if connection.execute(table.update().where(chosen).values(values)).rowcount != 1:
-        raise LookupError(f"{table.name} has no row of {key}")
+    _, _, change = _statements(table, tuple(key))
+    if connection.execute(change, {**_bound(key), **values}).rowcount != 1:
+        raise LookupError(f"{table.name} has no row of {dict(key)}")
 
 
-def _place(connection: sa.Connection, found: Run, placement: Placement) -> None:
-    q = tables.placements
-    key = (q.c.run_id == found.id) & (q.c.volume_id == placement.volume_id)
-    if connection.execute(sa.select(q.c.volume_id).where(key)).first() is None:
-        row = {
-            "run_id": found.id,
-            "volume_id": placement.volume_id,
-            "disk_key": placement.disk_key,
-            "position": placement.order,
-            "appliance_device": placement.appliance_device,
-            "guest_device": placement.guest_device,
-        }
-        connection.execute(q.insert().values(row))
+@lru_cache
+def _statements(table: sa.Table, key: tuple[str, ...]) -> tuple[sa.Select[Any], sa.Insert, sa.Update]:
+    """What asks for a row by its key, makes one, and changes it."""
+    chosen = sa.and_(*(table.c[name] == sa.bindparam(f"of_{name}") for name in key))
+    return sa.select(table.c[key[0]]).where(chosen), table.insert(), table.update().where(chosen)
 
 
-def _point(connection: sa.Connection, found: Run, volume_id: str, name: str) -> None:
-    if connection.execute(_POINT_KNOWN, {"of": found.id, "at": volume_id}).first() is None:
-        connection.execute(p.insert().values(run_id=found.id, volume_id=volume_id, name=name))
-
-
-def _change_point(connection: sa.Connection, found: Run, volume_id: str, **values: Any) -> None:
-    if connection.execute(_POINT_CHANGED, {"of": found.id, "at": volume_id, **values}).rowcount != 1:
-        raise LookupError(f"run {found.id} has no rollback point of {volume_id}")
+def _bound(key: Mapping[str, str]) -> dict[str, str]:
+    return {f"of_{name}": value for name, value in key.items()}
 
 
 _LEARNED: Mapping[str, Callable[[sa.Connection, Run, Any, datetime], None]] = {
     "placements": _learn_placements,
-    "point": lambda connection, found, point, _now: _point(connection, found, *point),
-    "snapshot_id": lambda connection, found, made, _now: _change_point(connection, found, made[0], snapshot_id=made[1]),
-    "reverted": lambda connection, found, volume_id, now: _change_point(connection, found, volume_id, reverted_at=now),
-    "clone": _learn_clone,
-    "clone_id": _learn_clone_id,
-    "guest_point": _learn_guest_point,
-    "guest_point_id": lambda connection, found, made, _now: _told(
-        connection, tables.guest_points, {"run_id": found.id}, {"snapshot_id": made}
-    ),
-    "guest_reverted": lambda connection, found, _yes, now: _told(
-        connection, tables.guest_points, {"run_id": found.id}, {"reverted_at": now}
-    ),
+    "point": lambda c, run, point, _: _first_time(c, p, _of_volume(run, point[0]), {"name": point[1]}),
+    "snapshot_id": lambda c, run, made, _: _told(c, p, _of_volume(run, made[0]), {"snapshot_id": made[1]}),
+    "reverted": lambda c, run, volume_id, now: _told(c, p, _of_volume(run, volume_id), {"reverted_at": now}),
+    "clone": lambda c, run, clone, _: _first_time(c, tables.clones, _of_volume(run, clone[0]), {"name": clone[1]}),
+    "clone_id": lambda c, run, made, _: _told(c, tables.clones, _of_volume(run, made[0]), {"clone_id": made[1]}),
+    "guest_point": lambda c, run, name, _: _first_time(c, tables.guest_points, {"run_id": run.id}, {"name": name}),
+    "guest_point_id": lambda c, run, made, _: _told(c, tables.guest_points, {"run_id": run.id}, {"snapshot_id": made}),
+    "guest_reverted": lambda c, run, _yes, now: _told(c, tables.guest_points, {"run_id": run.id}, {"reverted_at": now}),
 }
 
 

@@ -127,29 +127,41 @@ class Legacy:
 
     def fetch(self, connection: sa.Connection, table: str, *where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
         """Rows of a table as dictionaries of the columns that are used; absent tables are empty."""
-        if table not in self.tables:
-            return []
+        return _mapped(connection, self._select(table).where(*where)) if table in self.tables else []
+
+    def _select(self, table: str) -> sa.Select[Any]:
         wanted = self.tables[table]
-        columns = [wanted.c[name] for part in READ[table] for name in part if name in wanted.c]
-        return [dict(row) for row in connection.execute(sa.select(*columns).where(*where)).mappings()]
+        return sa.select(*(wanted.c[name] for part in READ[table] for name in part if name in wanted.c))
 
     def _rows_of(self, connection: sa.Connection, vm_key: str) -> dict[str, list[dict[str, Any]]]:
         """The rows that describe one VM, and perhaps some that do not."""
-        disk = self.tables["vm_disks"].c
-        jobs = self.fetch(connection, "replication_jobs", _is(self.tables["replication_jobs"].c.source_vm_id, vm_key))
+        jobs = _mapped(connection, self._jobs_of, {"of": vm_key})
         contexts = self._contexts(connection, vm_key)
-        chosen: list[sa.ColumnElement[bool]] = [disk.job_id.in_([j["id"] for j in jobs])]
+        of = {"of": vm_key, "jobs": [job["id"] for job in jobs], "contexts": [c["context_id"] for c in contexts]}
+        return {"replication_jobs": jobs, "vm_disks": _mapped(connection, self._disks_of, of), CONTEXTS: contexts}
+
+    @cached_property
+    def _jobs_of(self) -> sa.Select[Any]:
+        return self._select("replication_jobs").where(_is(self.tables["replication_jobs"].c.source_vm_id))
+
+    @cached_property
+    def _disks_of(self) -> sa.Select[Any]:
+        disk = self.tables["vm_disks"].c
+        chosen: list[sa.ColumnElement[bool]] = [disk.job_id.in_(sa.bindparam("jobs", expanding=True))]
         if "vmware_uuid" in disk:
-            chosen.append(_is(disk.vmware_uuid, vm_key))
+            chosen.append(_is(disk.vmware_uuid))
         if "vm_context_id" in disk:
-            chosen.append(disk.vm_context_id.in_([c["context_id"] for c in contexts]))
-        disks = self.fetch(connection, "vm_disks", sa.or_(*chosen))
-        return {"replication_jobs": jobs, "vm_disks": disks, CONTEXTS: contexts}
+            chosen.append(disk.vm_context_id.in_(sa.bindparam("contexts", expanding=True)))
+        return self._select("vm_disks").where(sa.or_(*chosen))
+
+    @cached_property
+    def _contexts_of(self) -> sa.Select[Any]:
+        return self._select(CONTEXTS).where(_is(self.tables[CONTEXTS].c.vmware_vm_id))
 
     def _contexts(self, connection: sa.Connection, vm_key: str) -> list[dict[str, Any]]:
         if not self.has_contexts:
             return []
-        rows = self.fetch(connection, CONTEXTS, _is(self.tables[CONTEXTS].c.vmware_vm_id, vm_key))
+        rows = _mapped(connection, self._contexts_of, {"of": vm_key})
         return [row for row in rows if str(row["vmware_vm_id"]).lower() == vm_key]
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -253,8 +265,12 @@ class Legacy:
         return None if done.rowcount == 1 else "being changed"
 
 
-def _is(column: sa.Column[Any], vm_key: str) -> sa.ColumnElement[bool]:
-    return sa.func.lower(column) == vm_key
+def _is(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return sa.func.lower(column) == sa.bindparam("of")
+
+
+def _mapped(connection: sa.Connection, query: sa.Select[Any], of: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query, of or {}).mappings().all()]
 
 
 def _own_runs(connection: sa.Connection) -> frozenset[str]:
@@ -271,10 +287,12 @@ def _first_snapshot() -> sa.ScalarSelect[Any]:
     return query.scalar_subquery()
 
 
+_PLAN = sa.select(tables.specs.c.plan).where(tables.specs.c.id == sa.bindparam("of"))
+
+
 def _networks(connection: sa.Connection, run: Run) -> dict[str, Any]:
     """Source network to CloudStack network, as the approved plan has it; what stays disconnected is left out."""
-    query = sa.select(tables.specs.c.plan).where(tables.specs.c.id == run.spec_id)
-    plan = connection.execute(query).scalar() or {}
+    plan = connection.execute(_PLAN, {"of": run.spec_id}).scalar() or {}
     facts = {name: fact for name, fact in plan.get("facts", {}).items() if name.startswith("network.")}
     return {name.removeprefix("network."): fact for name, fact in facts.items() if fact != DISCONNECTED}
 
