@@ -7,15 +7,19 @@ that we do not know is kept as the text CloudStack sent. Sizes are bytes unless 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from typing import TypeVar
 
 from specs.model import Strategy
 
 REMOVED = frozenset({"Destroy", "Destroyed", "Expunging", "Expunged"})
 """States of a volume that was deleted and is still listed."""
+T = TypeVar("T")
+K = TypeVar("K")
 MARK = "failover-run"
 """The key of the tag that names the run to which an object in the cloud belongs."""
 
@@ -283,9 +287,12 @@ class RunFacts:
 # --- Joined -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Estate:
-    """Everything one look found, by id. A look that is not complete is no estate at all."""
+    """Everything one look found, by id. A look that is not complete is no estate at all.
+
+    What hangs on one VM, and what was made of one volume, is found without going through everything.
+    """
 
     looked_at: datetime
     capabilities: Capabilities
@@ -294,6 +301,38 @@ class Estate:
     snapshots: Mapping[str, VolumeSnapshot]
     vm_snapshots: Mapping[str, VmSnapshot]
     networks: Mapping[str, Network]
+
+    @cached_property
+    def volumes_on(self) -> Mapping[str | None, Sequence[Volume]]:
+        """The volumes of each VM; under None those that hang on nothing."""
+        return _grouped(self.volumes.values(), lambda volume: volume.vm_id)
+
+    @cached_property
+    def snapshots_of(self) -> Mapping[str, Sequence[VolumeSnapshot]]:
+        """The snapshots of each volume."""
+        return _grouped(self.snapshots.values(), lambda snapshot: snapshot.volume_id)
+
+    @cached_property
+    def vm_snapshots_of(self) -> Mapping[str, Sequence[VmSnapshot]]:
+        """The VM snapshots of each VM."""
+        return _grouped(self.vm_snapshots.values(), lambda snapshot: snapshot.vm_id)
+
+    @cached_property
+    def named(self) -> Mapping[str, Sequence[Machine]]:
+        """The machines of each host name."""
+        return _grouped(self.machines.values(), lambda machine: machine.name)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The host names of all machines."""
+        return frozenset(self.named)
+
+
+def _grouped(all_of_them: Iterable[T], key: Callable[[T], K]) -> Mapping[K, Sequence[T]]:
+    found: dict[K, list[T]] = {}
+    for one in all_of_them:
+        found.setdefault(key(one), []).append(one)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

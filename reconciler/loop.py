@@ -9,6 +9,7 @@ they write is written together, a few transactions a round, and only what is sen
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -42,8 +43,9 @@ SEEN_FOR = timedelta(seconds=15)
 STUCK_AGAIN = timedelta(minutes=5)
 OVERDUE_AGAIN = timedelta(minutes=10)
 EVER = datetime.min.replace(tzinfo=UTC)
-SHARE = 8
-"""So many calls to the cloud one thread makes one after another: fewer are not worth a thread."""
+PATIENCE = 0.1
+"""So many seconds one thread works alone, as far as the last items tell: less is not worth another thread."""
+SHORTEST = 0.0001
 T = TypeVar("T")
 R = TypeVar("R")
 UnderWay = tuple[tuple[str, str, str, datetime], ...]
@@ -103,6 +105,7 @@ class Engine:
     _tried: dict[str, datetime] = field(default_factory=dict)
     _overwritten: frozenset[str] = frozenset()
     _watched: datetime | None = None
+    _took: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._board = JobBoard(self.client, self.clock.now)
@@ -255,7 +258,7 @@ class Engine:
         """Settle what is under way; a pass for every VM of which not all of it is done, so that it may not go on."""
         batches = [Batch(self._turn(d, look), d.under_way) for d in dossiers]
         _hit(crashpoints.Point.BEFORE_SETTLE, batches)
-        looked_at = self._each(lambda batch: self._executor.look_at(batch, self._board), batches)
+        looked_at = self._each("look", lambda batch: self._executor.look_at(batch, self._board), batches)
         came_to = self._together(looked_at, _lease_of, self._settle)
         _hit(crashpoints.Point.AFTER_SETTLE, batches)
         return {p.vm_key: p for p in came_to if p is not None}
@@ -309,7 +312,7 @@ class Engine:
         batches = [one for one in intended if isinstance(one, Batch)]
         _hit(crashpoints.Point.AFTER_INTENT, batches)
         fresh = self._fresh(batches)
-        sent = self._each(lambda batch: self._executor.send(batch, fresh), batches)
+        sent = self._each("send", lambda batch: self._executor.send(batch, fresh), batches)
         refused = {one.turn.run.id: one.refused for one in ready}
 
         def write(connection: Connection, items: Sequence[Batch]) -> list[Pass]:
@@ -355,13 +358,18 @@ class Engine:
             run = journal.stuck(connection, run, why, now + STUCK_AGAIN, now) if run is not None else None
         return Pass(vm_key, run.vm_name if run else vm_key, Outcome(Kind.STUCK, why), run, now + STUCK_AGAIN)
 
-    def _each(self, work: Callable[[T], R], items: list[T]) -> list[R]:
-        """Work on all items, in a few threads where there are many; each thread takes a run of neighbours."""
-        share = max(SHARE, -(-len(items) // self.settings.engine.threads))
+    def _each(self, what: str, work: Callable[[T], R], items: list[T]) -> list[R]:
+        """Work on all items, in a few threads where the last such work took long; each takes a run of neighbours."""
+
+        def worked(run: list[T]) -> tuple[list[R], float]:
+            began = time.monotonic()
+            return [work(item) for item in run], (time.monotonic() - began) / len(run)
+
+        share = max(1, int(PATIENCE / self._took.get(what, PATIENCE)), -(-len(items) // self.settings.engine.threads))
         runs = [items[n : n + share] for n in range(0, len(items), share)]
-        if len(runs) < 2:
-            return [work(item) for item in items]
-        return [done for part in self._pool.map(lambda run: [work(item) for item in run], runs) for done in part]
+        parts = list(map(worked, runs)) if len(runs) < 2 else list(self._pool.map(worked, runs))
+        self._took[what] = max([SHORTEST, *(took for _, took in parts)])
+        return [done for part, _ in parts for done in part]
 
     def _busy(self, under_way: UnderWay, now: datetime) -> frozenset[str]:
         """VMs of which every job still runs, within its deadline: no look at them could tell anything new."""

@@ -142,7 +142,7 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
     """The part of the estate that concerns this VM."""
     guest = looked.machines.get(memory.run.guest_id) if memory.run and memory.run.guest_id else None
     appliance = looked.machines.get(source.platform.appliance_id) if source.platform else None
-    near = {m.id for m in (guest, appliance) if m is not None}
+    near = list(dict.fromkeys(m.id for m in (guest, appliance) if m is not None))
     ours = {d.volume_id for d in source.disks if d.volume_id}
     if memory.run is not None:
         ours |= {p.volume_id for p in memory.run.placements} | {memory.run.default_root_id or ""}
@@ -152,14 +152,15 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
         capabilities=looked.capabilities,
         appliance=appliance,
         guest=guest,
-        volumes={v.id: v for v in looked.volumes.values() if v.id in ours or v.vm_id in near},
-        snapshots={s.id: s for s in looked.snapshots.values() if s.volume_id in ours},
-        vm_snapshots={s.id: s for s in looked.vm_snapshots.values() if s.vm_id in near},
+        volumes={v: looked.volumes[v] for v in sorted(ours) if v in looked.volumes}
+        | {v.id: v for vm_id in near for v in looked.volumes_on.get(vm_id, ())},
+        snapshots={s.id: s for v in sorted(ours) for s in looked.snapshots_of.get(v, ())},
+        vm_snapshots={s.id: s for vm_id in near for s in looked.vm_snapshots_of.get(vm_id, ())},
         networks=looked.networks,
         run=memory.run,
         attempt=memory.attempt,
         dirty=memory.dirty,
-        names_taken=_names(looked.machines.values(), guest),
+        names_taken=_names(looked, guest),
         claimed_volumes={v: _others(names, source) for v, names in all_vms.shared.items() if v in ours},
         test_networks=test_networks(looked, all_vms),
     )
@@ -173,8 +174,10 @@ def test_networks(looked: Estate, all_vms: Fleet) -> frozenset[str]:
     return frozenset(names)
 
 
-def _names(machines: Iterable[Machine], guest: Machine | None) -> frozenset[str]:
-    return frozenset(m.name for m in machines if guest is None or m.id != guest.id)
+def _names(looked: Estate, guest: Machine | None) -> frozenset[str]:
+    """The host names of all other machines."""
+    alone = guest is not None and all(m.id == guest.id for m in looked.named[guest.name])
+    return looked.names - {guest.name} if guest is not None and alone else looked.names
 
 
 def _others(names: frozenset[str], source: Source) -> str:

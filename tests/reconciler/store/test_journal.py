@@ -321,7 +321,7 @@ def test_learning_the_same_again_changes_nothing(store: Database) -> None:
 def test_facts_about_a_rollback_point_that_nobody_made_are_refused(store: Database, learned: dict[str, Any]) -> None:
     with store.begin() as connection:
         run = opened(connection)
-        with pytest.raises(LookupError, match="has no row of .*v9"):
+        with pytest.raises(LookupError, match=r"has no row of .*v9"):
             journal.learn(connection, run, learned, NOW)
 
 
