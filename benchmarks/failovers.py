@@ -27,6 +27,7 @@ from reconciler.store import database, embedded
 from specs import load
 
 READS = ("list", "query", "get")
+CALLS_PER_SECOND = 200  # more than the slots take, so that the schedule is measured and not the settings' own brake
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def _connected(folder: Path, url: str, clock: Any, vms: int, disks: int, slots: 
     init.furnish(folder, url, example=True)
     found = wiring.settings(folder / "failover.yaml")
     limits = Limits(max_runs=max(vms, slots), poll=timedelta(seconds=poll), lease=timedelta(days=1))
-    return wiring.connected(found.model_copy(update={"engine": limits}), clock)
+    cloud = found.cloudstack.model_copy(update={"calls_per_second": CALLS_PER_SECOND})
+    return wiring.connected(found.model_copy(update={"engine": limits, "cloudstack": cloud}), clock)
 
 
 def _plans(connected: wiring.Connected, vms: int) -> list[Any]:

@@ -22,8 +22,12 @@ def appliance(number: int) -> str:
 
 
 def appliances(vms: int, disks: int) -> int:
-    """How many appliances that many disks need."""
-    return -(-vms * disks // PER_APPLIANCE)
+    """How many appliances that many disks need, when no VM's disks are spread over two of them."""
+    return -(-vms // _together(disks))
+
+
+def _together(disks: int) -> int:
+    return max(PER_APPLIANCE // disks, 1)
 
 
 def vm_key(number: int) -> str:
@@ -59,7 +63,7 @@ def _vm(number: int, disks: int) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "network_mappings", {"vm_id": key, **mapping, "is_test_network": True}
     for disk in range(disks):
         ident, disk_key = number * 64 + disk + 1, f"disk-{2000 + disk}"
-        config = number * disks // PER_APPLIANCE + 1
+        config = number // _together(disks) + 1
         yield "ossea_volumes", {"id": ident, "volume_id": volume_id(number, disk), "ossea_config_id": config}
         described = {"cpu_count": 2, "memory_mb": 2048, "network_config": '{"adapters":[{"network":"LAN"}]}'}
         row = {"id": ident, "job_id": job, "disk_id": disk_key, "size_gb": 1, "unit_number": disk, "ossea_volume_id": ident}
@@ -81,7 +85,7 @@ def estate(vms: int, disks: int, seconds: float, slots: int) -> str:
     ]
     for number in range(vms):
         for disk in range(disks):
-            site, place = divmod(number * disks + disk, PER_APPLIANCE)
-            hung = {"vm": appliance(site), "device": DATA_DEVICES[place]}
+            site, place = divmod(number, _together(disks))
+            hung = {"vm": appliance(site), "device": DATA_DEVICES[place * disks + disk]}
             furnished["volumes"].append({**template, "id": volume_id(number, disk), "name": f"v{number}-{disk}", **hung})
     return yaml.dump(furnished, Dumper=yaml.CSafeDumper)
