@@ -59,7 +59,8 @@ class Watch:
 
     def listed(self, shown: bool) -> Watch:
         """After a bulk read that showed this job as running, or did not."""
-        if self.result is not None or (self.unlisted and not shown):
+        as_before = self.is_pending is shown and not self.unlisted
+        if as_before or self.result is not None or (self.unlisted and not shown):
             return self
         return replace(self, is_pending=shown, unlisted=False)
 
