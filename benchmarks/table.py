@@ -40,6 +40,7 @@ BOUNDS: Mapping[str, Bound] = {
     "calls made twice after a restart": Bound(0),
     "failover --help": Bound(150, "ms"),
     "failover plan, 2 VMs": Bound(500, "ms"),
+    "failover plan / loading its libraries": Bound(2, digits=2),
     "reads of a look, growth with VMs": Bound(0),
     "reads of a look beyond its pages, worst type": Bound(2),
     "reads of a look beyond its pages, growth with VMs": Bound(0),

@@ -79,6 +79,11 @@ class Tally:
                 self.random_deaths += found.deaths
             self.wrong += [f"{case}: {sortie}: {text}" for text in found.wrong]
 
+    def fell_short(self, text: str) -> None:
+        """A home was given up before all its sorties were led; the others go on."""
+        with self._lock:
+            self.wrong.append(text.partition("\n")[0])
+
     @property
     def share(self) -> float:
         """Points hit of points named."""
@@ -166,10 +171,14 @@ def campaign(shares: Sequence[Share], folder: Path, tell: Callable[[str], None],
     def served(numbered: tuple[int, Share]) -> None:
         number, share = numbered
         with a_home(folder / f"home-{number}", share.case) as home:
-            for sortie, found in _sorties(home, share):
-                tally.count(share.case, sortie, found)
-                if found.wrong:
-                    tell(f"! {share.case}: {sortie}: {'; '.join(found.wrong)}\n{home.log()}")
+            try:
+                for sortie, found in _sorties(home, share):
+                    tally.count(share.case, sortie, found)
+                    if found.wrong:
+                        tell(f"! {share.case}: {sortie}: {'; '.join(found.wrong)}\n{home.log()}")
+            except AssertionError as fault:
+                tally.fell_short(str(fault))
+                tell(f"! {fault}")
         tell(f"{number + 1} of {len(shares)}  {share.case}: {tally.sorties} tests, {tally.deaths} deaths so far")
 
     with ThreadPoolExecutor(at_once) as pool:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.crashpoints import Point
 from tests.crashes.campaign import Share, Sortie, Tally, at_random, campaign, whole
-from tests.crashes.homes import KILLED, Case, Outcome, a_home
+from tests.crashes.homes import KILLED, Case, Home, Outcome, a_home
 
 TEN = Sortie(
     ("accepted:1", "run-opened:1", "before-intent:2", "after-intent:2", "after-send:2", "after-record:2"),
@@ -55,6 +55,18 @@ def test_what_differs_from_a_test_in_which_nobody_dies_is_told() -> None:
     sortie = Sortie(("after-send:1",))
     tally.count(CASES[0], sortie, Outcome(DIED.state, DIED.there, DIED.back, {}, (), ("1 volume is on nothing",)))
     assert tally.wrong == ["volume-snapshot, 1 disk: dies at after-send:1: 1 volume is on nothing"]
+
+
+def test_a_home_that_is_given_up_is_told_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def given_up(home: Home) -> Outcome:
+        raise AssertionError(f"{home.case}: not over after 30 lives")
+
+    monkeypatch.setattr(Home, "usual", property(given_up))
+    share = Share(Case("volume-snapshot", 1), randoms=1)
+    told: list[str] = []
+    tally = campaign((share, share), tmp_path, told.append)
+    assert tally.wrong == ["volume-snapshot, 1 disk: not over after 30 lives"] * 2
+    assert sum(line.startswith("! ") for line in told) == 2
 
 
 def test_the_whole_campaign_dies_at_every_point_in_either_direction_under_every_strategy() -> None:

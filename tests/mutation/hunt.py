@@ -274,13 +274,18 @@ def _exchanged(functions: Functions, path: str, source: str, mutated: str) -> bo
     """Give the living function the mutant's code; False when none fits, so that the module has to be imported anew."""
     before, after = (compile(text, path, "exec", dont_inherit=True) for text in (source, mutated))
     pairs = zip(_outermost(before), _outermost(after), strict=True)
-    old, new = next((old, new) for old, new in pairs if old.co_consts != new.co_consts or old.co_code != new.co_code)
+    old, new = next((old, new) for old, new in pairs if _does(old) != _does(new))
     alive = functions.get((path, old.co_qualname, old.co_firstlineno), [])
     for function in alive:
         if function.__code__.co_freevars != new.co_freevars:
             return False
         function.__code__ = new
     return bool(alive)
+
+
+def _does(code: CodeType) -> tuple[object, ...]:
+    """What a function does; where only another name is called, its instructions are the same."""
+    return code.co_code, code.co_consts, code.co_names
 
 
 def _outermost(code: CodeType) -> Iterator[CodeType]:

@@ -27,6 +27,10 @@ def down(n):
     return n
 
 
+def some(ns):
+    return any(ns)
+
+
 def unseen(n):
     return n + 1
 '''
@@ -38,6 +42,9 @@ def test_big():
 
 def test_down():
     assert tiny.down(5) == 0
+
+def test_some():
+    assert tiny.some([0, 1])
 """
 
 
@@ -118,9 +125,10 @@ def hunted(root: Path, *words: str) -> tuple[int, str, str]:
 def test_what_survives_stands_in_the_report_with_its_place_and_its_change(tree: Path) -> None:
     code, printed, report = hunted(tree)
     assert (code, "below 85 %" in printed) == (1, True)
-    assert "plans/tiny.py:16: no test passes here\n  - return n + 1\n  + return (n - 1)\n" in report
+    assert "plans/tiny.py:20: no test passes here\n  - return n + 1\n  + return (n - 1)\n" in report
     assert "n >= BOUND" not in report, "killed, in a function"
     assert "BOUND = (4)" not in report, "killed, at import"
+    assert "all(ns)" not in report, "killed, where only a name is another"
     assert hunted(tree, "--bound", "50")[0] == 0
 
 
