@@ -49,6 +49,8 @@ from specs.model import Strategy
 JOB_NAMESPACE = uuid.UUID("5d9e3a0c-6f0e-5b7e-9d55-6c1b1f1f7a10")
 BACKOFF_LONGEST = timedelta(minutes=2)
 DOUBLINGS = 6
+OUT_OF_TURN = 431
+"""The code of a snapshot that is refused while one of another disk of its machine is copied; others bear it, too."""
 LOOK_ON = timedelta(seconds=30)
 
 
@@ -148,7 +150,7 @@ class Executor:
         try:
             allowed = permit(turn.run, turn.world, turn.fleet, turn.lease.expires_at)
             writer = self.client.writer(allowed, _seen(turn.world, fresh))
-            outcome = self._answered(row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
+            outcome = self._answered(turn, row, perform(row.action, turn.world, writer, row.custom_job_id or ""))
         except (errors.InvariantViolated, LookupError) as violated:
             outcome = Outcome(Kind.FAILED, str(violated))
         except errors.CloudError as unseen:
@@ -156,8 +158,12 @@ class Executor:
         crashpoints.hit(crashpoints.Point.AFTER_SEND)
         return outcome
 
-    def _answered(self, row: StepRow, performed: Performed) -> Outcome:
-        return _from_answer(performed.outcome, performed.learned, isinstance(row.action, _OURS), self._again(row))
+    def _answered(self, turn: Turn, row: StepRow, performed: Performed) -> Outcome:
+        again = self._again(row)
+        outcome = _from_answer(performed.outcome, performed.learned, isinstance(row.action, _OURS), again)
+        if outcome.kind is Kind.FAILED and outcome.code == OUT_OF_TURN and takes_turns(row.action, turn.world):
+            return replace(outcome, kind=Kind.RETRY, until=again)
+        return outcome
 
     def _again(self, row: StepRow) -> datetime:
         doublings = min(max(0, row.attempts - 1), DOUBLINGS)
@@ -343,6 +349,15 @@ def _at_rest(action: actions.Action, world: World) -> bool:
 
 def _ready(volumes: Iterable[Volume]) -> bool:
     return all(v.state == "Ready" for v in volumes)
+
+
+def takes_turns(action: actions.Action, world: World) -> bool:
+    """Whether a step needs that nobody else does the same to its machine: a snapshot of a disk on a running appliance.
+
+    While the snapshot of one disk is copied, the cloud refuses one of another; a look shows most of that, not what has begun
+    since then.
+    """
+    return isinstance(action, actions.SnapshotReplica) and world.place(action.volume_id) is Place.APPLIANCE
 
 
 def _from_answer(answer: CallOutcome, learned: Mapping[str, Any], ours: bool, again: datetime) -> Outcome:

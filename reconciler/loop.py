@@ -18,7 +18,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from plans import actions, estimates, guards, placing, planner
-from plans.observed import Estate, Source, World
+from plans.observed import Estate, Machine, Source, World
 from plans.plan import Plan, Refusal
 from reconciler import crashpoints, execute, observe, phases, verdicts
 from reconciler.clock import Clock
@@ -532,6 +532,9 @@ class Engine:
             # From here on the replicas may be written: rollback points and cards must be there now, not a moment ago.
             self._seen = None
             return self._came_to(connection, turn, Outcome(Kind.WAIT, "looking at everything once more", until=now))
+        if execute.takes_turns(rows[0].action, turn.world) and _copies(turn.world.appliance, look.estate):
+            why = "the appliance's turn: another snapshot of it is being copied"
+            return self._came_to(connection, turn, Outcome(Kind.WAIT, why, until=now + self.settings.engine.poll))
         allowed, refused = self._executor.allowed(turn, rows)
         return _Ready(turn, allowed, refused) if allowed else self._came_to(connection, turn, _worst(refused))
 
@@ -785,6 +788,12 @@ def same_guest(was: Spec, now: Spec) -> bool:
 
 
 _GRAVITY = (Kind.DONE, Kind.RETRY, Kind.WAIT, Kind.REFUSED, Kind.FAILED, Kind.STUCK)
+
+
+def _copies(machine: Machine | None, estate: Estate) -> bool:
+    """Whether a snapshot of one of this machine's disks is being copied."""
+    disks = estate.volumes_on.get(machine.id, ()) if machine is not None else ()
+    return any(s.state == "BackingUp" for v in disks for s in estate.snapshots_of.get(v.id, ()))
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:

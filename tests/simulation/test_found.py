@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.simulation.found import KEPT, found
+from tests.simulation.found import IN_PLACE, KEPT, found
 from tests.simulation.plots import Deed, Order, Plot, Vm
 from tests.simulation.trials import Show, play
 
@@ -41,3 +41,13 @@ def test_a_run_that_asks_is_taken_back_when_its_test_can_no_longer_begin() -> No
     show.stage.clock.advance(timedelta(hours=4))
     show.until("completed")
     show.inventory()
+
+
+@pytest.mark.parametrize(("later", "durations"), [(1.0, 4.0), (3.0, 4.0), (5.0, 12.0), (20.0, 12.0)])
+def test_two_tests_on_one_appliance_take_turns_with_their_snapshots_and_both_come_to_run(
+    later: float, durations: float
+) -> None:
+    vms = tuple(Vm(number, 2, strategy="clone") for number in range(2))
+    orders = (Order(0.0, "test", 0, 5), Order(later, "test", 1, 5))
+    ending = play(Plot(0, vms, IN_PLACE, durations=durations, poll=2.0, orders=orders))
+    assert ending.runs == (("completed", "clone"), ("completed", "clone"))
