@@ -156,8 +156,8 @@ class Hunt:
             raise HuntFailed("the tests cannot be collected without a fault")
         modules = sorted({m.module for m in self.mutants})
         passed = self.passed = _measured(self.folder, modules, session)
-        gc.freeze()
         functions = _functions(self.folder)
+        gc.freeze()  # what is frozen is not listed any more
         running: dict[int, Mutant] = {}
         for mutant in self.mutants:
             if not (tests := passed.tests(mutant)):
