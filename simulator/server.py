@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -141,7 +142,9 @@ def serve(cloud: Cloud, port: int = 0, control_port: int | None = None) -> Serve
 
 def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     if (method, path) == ("GET", "/state"):
-        return {"now": cloud.clock.now().isoformat(), "calls": dict(cloud.calls), "truth": cloud.truth()}
+        taken = Counter(row.command for row in cloud.trace if row.status == 200)
+        now = cloud.clock.now().isoformat()
+        return {"now": now, "calls": dict(cloud.calls), "taken": dict(taken), "truth": cloud.truth()}
     if (method, path) == ("GET", "/calls"):
         return dict(cloud.calls)
     if (method, path) == ("POST", "/clock"):

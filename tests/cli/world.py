@@ -61,6 +61,10 @@ class Cloud:
         """The calls that would change anything."""
         return {c: n for c, n in self.calls().items() if not c.startswith(("list", "query"))}
 
+    def taken(self) -> dict[str, int]:
+        """Those of them that were not refused at once."""
+        return {c: n for c, n in self._ask("/state")["taken"].items() if not c.startswith(("list", "query"))}
+
     def truth(self) -> dict[str, Any]:
         """All VMs, volumes and snapshots as they are."""
         return self._ask("/state")["truth"]

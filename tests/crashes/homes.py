@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One test there and back: the run's last state, how the lives of either way ended, what was sent, and what is wrong.
+    """One test there and back: the run's last state, how the lives of either way ended, what the cloud took, what is wrong.
 
     `words` are the steps of the run as the journal has them.
     """
@@ -163,12 +163,12 @@ class Home:
 
         `anew` starts every life as a program of its own. `by` is who starts the test: `daemon` or `apply`.
         """
-        before, sent, runs = inventory(self.cloud.truth()), self.cloud.changes(), self._runs()
+        before, sent, runs = inventory(self.cloud.truth()), self.cloud.taken(), self._runs()
         self.house.write(f"vm: {VM}\nstate: test-failover\nfor: {next(self._numbers)}m\nstrategy: {self.case.strategy}\n")
         there = tuple(self._led(_begin(by), _fates(at, after), anew, lambda: self._state() == "holding"))
         self._somebody_tests()
         back = tuple(self._led(("end", VM), _fates(back_at, back_after), anew, lambda: self._state() in ENDED))
-        made = Counter(self.cloud.changes())
+        made = Counter(self.cloud.taken())
         made.subtract(sent)
         words = self.house.rows(
             "select word from fr_steps where run_id = (select id from fr_runs order by attempt desc limit 1) order by seq"
