@@ -7,12 +7,15 @@ migrated unless asked for. No message carries a password: the URL is shown witho
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.sql import operators, visitors
 
 BUSY_MS = 5000
 Connection = sa.Connection
@@ -101,6 +104,25 @@ class Database:
             then = "check that the server runs, and user, password and address"
             return DatabaseUnreachable(f"the database {self.shown} does not answer ({name}): {then}")
         return fault
+
+
+def about(
+    connection: Connection, statement: sa.Select[*tuple[Any, ...]], keys: Sequence[str]
+) -> sa.CursorResult[*tuple[Any, ...]]:
+    """Rows of a statement that asks for keys `in (:of)`. For one key it says so: a list costs its text anew."""
+    if len(keys) == 1:
+        return connection.execute(_about_one(statement), {"of": keys[0]})
+    return connection.execute(statement, {"of": keys})
+
+
+@cache
+def _about_one(statement: Any) -> sa.Select[*tuple[Any, ...]]:
+    def compared(part: Any, **_: Any) -> Any:  # None where nothing is to be replaced
+        is_list = isinstance(part, sa.BinaryExpression) and part.operator is operators.in_op
+        return part.left == sa.bindparam("of") if is_list and getattr(part.right, "key", None) == "of" else None
+
+    found = visitors.replacement_traverse(statement, {}, compared)  # type: ignore[call-overload]
+    return cast("sa.Select[*tuple[Any, ...]]", found)
 
 
 def _refuse_missing(url: URL, create: bool) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from plans.plan import Plan
 from reconciler.store import tables
+from reconciler.store.database import about
 from specs.model import Spec
 
 t = tables.specs
@@ -123,7 +124,7 @@ def of(connection: sa.Connection, vm_key: str) -> AcceptedSpec | None:
 
 def newest(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, AcceptedSpec]:
     """The newest accepted spec of each of these VMs, by VM key; without the plan, which is large."""
-    return {x.vm_key: _accepted(x) for x in connection.execute(_NEWEST, {"of": list(vm_keys)}).all()}
+    return {x.vm_key: _accepted(x) for x in about(connection, _NEWEST, vm_keys).all()}
 
 
 def wanted(connection: sa.Connection) -> tuple[tuple[str, int], ...]:

@@ -22,7 +22,7 @@ from plans.actions import Action
 from plans.observed import Clone, GuestPoint, Placement, Point, RunFacts
 from plans.plan import Plan, Step
 from reconciler.store import inventory, tables
-from reconciler.store.database import Database
+from reconciler.store.database import Database, about
 from reconciler.store.inventory import AcceptedSpec
 from specs.model import Spec, Strategy
 
@@ -175,7 +175,9 @@ class Event:
         return {"at": at, "run": self.run_id, "step": self.seq, "kind": self.kind, "text": self.text}
 
 
-# Statements that every step needs, made once: putting them together anew costs more than running them.
+# Statements that every step needs, made once: putting them together anew costs more than running them. What is compared with
+# a few values says so one by one: a list is written into the statement anew every time.
+_NOT_ENDED = sa.and_(*(r.c.state != str(state) for state in ENDED))
 _LEASES = (
     sa.select(tables.leases.c.vm_key, tables.leases.c.fence, tables.leases.c.owner)
     .where(tables.leases.c.vm_key.in_(sa.bindparam("of", expanding=True)))
@@ -183,7 +185,7 @@ _LEASES = (
     .with_for_update()
 )
 _RUN = r.update().where(r.c.id == sa.bindparam("of"))
-_UNFINISHED_RUN = _RUN.where(r.c.state.not_in([str(state) for state in ENDED]))
+_UNFINISHED_RUN = _RUN.where(_NOT_ENDED)
 _PROGRESS = _RUN.where(r.c.progress < sa.bindparam("reached"))
 _STEP = s.update().where(
     (s.c.run_id == sa.bindparam("of")) & (s.c.seq == sa.bindparam("number")) & (s.c.state == sa.bindparam("was"))
@@ -192,8 +194,8 @@ _EVENT = tables.events.insert()
 _NEW_RUN, _NEW_STEPS = r.insert(), s.insert()
 _LAST_ATTEMPT = sa.select(sa.func.max(r.c.attempt)).where(r.c.vm_key == sa.bindparam("of"))
 _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
-_OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & r.c.state.not_in(ENDED))
-_GUEST_NAMES = sa.select(r.c.guest_name).where(r.c.state.not_in(ENDED) & (r.c.vm_key != sa.bindparam("of")))
+_OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & _NOT_ENDED)
+_GUEST_NAMES = sa.select(r.c.guest_name).where(_NOT_ENDED & (r.c.vm_key != sa.bindparam("of")))
 _LAST_ATTEMPTS = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(r.c.vm_key.in_(_OF_VMS)).group_by(r.c.vm_key)
 _MOVING = sa.select(sa.func.count()).select_from(r).where(r.c.state.not_in([*ENDED, RunState.HOLDING]))
 _UNDONE = s.select().where(s.c.run_id.in_(_OF_VMS) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
@@ -205,13 +207,13 @@ _CLONES = tables.clones.select().where(tables.clones.c.run_id.in_(_OF_VMS)).orde
 _GUEST_POINTS = tables.guest_points.select().where(tables.guest_points.c.run_id.in_(_OF_VMS))
 _BRIEFS = (
     sa.select(r.c.vm_key, r.c.spec_id, r.c.direction, r.c.state, r.c.not_before, r.c.expires_at, r.c.reserved)
-    .where(r.c.state.not_in(ENDED))
+    .where(_NOT_ENDED)
     .order_by(r.c.created_at, r.c.id)
 )
 _JOBS = (
     sa.select(r.c.vm_key, s.c.run_id, s.c.custom_job_id, s.c.deadline)
     .join(r, r.c.id == s.c.run_id)
-    .where(s.c.state.in_([str(state) for state in UNDER_WAY]))
+    .where(sa.or_(*(s.c.state == str(state) for state in UNDER_WAY)))
 )
 
 
@@ -259,7 +261,7 @@ def keep(connection: sa.Connection, vm_keys: Iterable[str], owner: str, until: d
 def fenced(connection: sa.Connection, leases: Iterable[Lease]) -> None:
     """Raise `Fenced` unless these leases are still in force, and let nobody take them before the transaction ends."""
     held = {lease.vm_key: (lease.fence, lease.owner) for lease in leases}
-    found = {x.vm_key: (x.fence, x.owner) for x in connection.execute(_LEASES, {"of": sorted(held)}).all()}
+    found = {x.vm_key: (x.fence, x.owner) for x in about(connection, _LEASES, sorted(held)).all()}
     for vm_key, ours in held.items():
         if found.get(vm_key) != ours:
             raise Fenced(f"another process works on {vm_key} now")
@@ -491,17 +493,17 @@ def _facts(connection: sa.Connection, found: Sequence[Run]) -> dict[str, RunFact
     ids = [x.id for x in found]
     placed: dict[str, list[Placement]] = {i: [] for i in ids}
     points: dict[str, list[Point]] = {i: [] for i in ids}
-    for x in connection.execute(_PLACED, {"of": ids}).all():
+    for x in about(connection, _PLACED, ids).all():
         placed[x.run_id].append(Placement(x.volume_id, x.disk_key, x.position, x.appliance_device, x.guest_device))
-    for x in connection.execute(_POINTS, {"of": ids}).all():
+    for x in about(connection, _POINTS, ids).all():
         points[x.run_id].append(Point(x.volume_id, x.name, x.snapshot_id, x.reverted_at is not None))
     clones: dict[str, list[Clone]] = {i: [] for i in ids}
     if any(x.strategy is Strategy.CLONE for x in found):
-        for x in connection.execute(_CLONES, {"of": ids}):
+        for x in about(connection, _CLONES, ids):
             clones[x.run_id].append(Clone(x.volume_id, x.name, x.clone_id))
     whole: dict[str, GuestPoint] = {}
     if any(x.strategy is Strategy.VM_SNAPSHOT for x in found):
-        rows = connection.execute(_GUEST_POINTS, {"of": ids})
+        rows = about(connection, _GUEST_POINTS, ids)
         whole = {x.run_id: GuestPoint(x.name, x.snapshot_id, x.reverted_at is not None) for x in rows}
     return {
         x.id: replace(
@@ -553,24 +555,23 @@ class Dossier:
 
 def dossiers(connection: sa.Connection, vm_keys: Sequence[str]) -> dict[str, Dossier]:
     """The dossiers of these VMs, in a number of queries that does not grow with them."""
-    of = {"of": list(vm_keys)}
     accepted = inventory.newest(connection, vm_keys)
-    last = {key: number for key, number in connection.execute(_LAST_ATTEMPTS, of).all()}  # noqa: C416  rows are no pairs
+    last = {key: number for key, number in about(connection, _LAST_ATTEMPTS, vm_keys).all()}  # noqa: C416  rows are no pairs
     written: dict[str, dict[str, int | None]] = {}
-    for x in connection.execute(_DIRTY, of).all():
+    for x in about(connection, _DIRTY, vm_keys).all():
         written.setdefault(x.vm_key, {})[x.volume_id] = x.full_sync
-    held = {x.vm_key: Lease(*x) for x in connection.execute(_HELD, of).all()}
+    held = {x.vm_key: Lease(*x) for x in about(connection, _HELD, vm_keys).all()}
     empty = (Dossier(key, accepted.get(key), held.get(key), last.get(key, 0) + 1, written.get(key, {})) for key in vm_keys)
     return refreshed(connection, {dossier.vm_key: dossier for dossier in empty})
 
 
 def refreshed(connection: sa.Connection, known: Mapping[str, Dossier]) -> dict[str, Dossier]:
     """The same dossiers with their runs, facts and steps read again."""
-    found = connection.execute(_OPEN_RUNS, {"of": list(known)}).all() if known else ()
+    found = about(connection, _OPEN_RUNS, list(known)).all() if known else ()
     runs = {x.vm_key: x for x in map(_run, found)}
     facts = _facts(connection, list(runs.values())) if runs else {}
     rows: dict[str, list[StepRow]] = {x.id: [] for x in runs.values()}
-    for row in map(_step, connection.execute(_UNDONE, {"of": list(rows)}).all() if runs else ()):
+    for row in map(_step, about(connection, _UNDONE, list(rows)).all() if runs else ()):
         rows[row.run_id].append(row)
     return {key: _dossier(dossier, runs.get(key), facts, rows) for key, dossier in known.items()}
 
