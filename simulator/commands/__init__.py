@@ -66,22 +66,22 @@ __all__ = [
 # Commands that the real server has and this one has not: they exist, so that nobody is told that his credentials are wrong.
 # All that Ansible's collection and Libcloud's driver call is here or among the commands, but for what plug-ins bring.
 _ELSEWHERE = """
-    addCluster addHost addImageStore addRegion addTrafficType cancelHostMaintenance
-    cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement
-    configureVirtualRouterElement createAccount createDomain createNetworkACL
-    createNetworkACLList createNetworkOffering createPhysicalNetwork createPod createRole
-    createRolePermission createStoragePool createUser createVPC createVPCOffering createVlanIpRange
-    createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount deleteCluster
-    deleteDomain deleteHost deleteImageStore deleteNetworkACL deleteNetworkACLList
-    deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
+    addCluster addHost addImageStore addRegion addTrafficType archiveAlerts archiveEvents cancelHostMaintenance
+    cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement configureVirtualRouterElement
+    createAccount createDomain createNetworkACL createNetworkACLList createNetworkOffering createPhysicalNetwork
+    createPod createRole createRolePermission createStoragePool createUser createVPC createVPCOffering
+    createVlanIpRange createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount
+    deleteAlerts deleteCluster deleteDomain deleteEvents deleteHost deleteImageStore deleteNetworkACL
+    deleteNetworkACLList deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
     deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
     deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
-    enableStorageMaintenance enableUser getUserKeys listInternalLoadBalancerElements listNetworkServiceProviders
-    listRolePermissions listStorageProviders listTrafficTypes listVirtualRouterElements lockUser
-    prepareHostForMaintenance rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC
-    startRouter stopRouter updateCluster updateDomain updateHost
-    updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updatePod
-    updateRegion updateRole updateRolePermission updateStoragePool updateTrafficType updateUser
-    updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume
+    enableStorageMaintenance enableUser generateUsageRecords getCloudIdentifier getUploadParamsForTemplate
+    getUploadParamsForVolume getUserKeys getVMPassword listDomainChildren listGuestOsMapping
+    listInternalLoadBalancerElements listNetworkServiceProviders listRolePermissions listStorageProviders
+    listTrafficTypes listUsageRecords listVirtualRouterElements lockUser moveUser prepareHostForMaintenance
+    rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC startRouter stopRouter updateCluster
+    updateDomain updateHost updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider
+    updatePhysicalNetwork updatePod updateRegion updateResourceCount updateRole updateRolePermission updateStoragePool
+    updateTrafficType updateUser updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume
 """
 ELSEWHERE = frozenset(_ELSEWHERE.split())

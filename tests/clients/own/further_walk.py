@@ -14,12 +14,16 @@ from urllib.parse import urlsplit
 from libcloud.compute.base import NodeSize
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
+from libcloud.loadbalancer.base import Algorithm, Member
+from libcloud.loadbalancer.providers import get_driver as get_balancing_driver
 
 name, zone, template, network, compute, disk = sys.argv[1:7]
 where = urlsplit(os.environ["CLOUDSTACK_ENDPOINT"])
 keys = os.environ["CLOUDSTACK_KEY"], os.environ["CLOUDSTACK_SECRET"]
-driver = get_driver(Provider.CLOUDSTACK)(*keys, secure=False, host=where.hostname, port=where.port, path=where.path)
-driver.connection.poll_interval = 0.2
+place = {"secure": False, "host": where.hostname, "port": where.port, "path": where.path}
+driver = get_driver(Provider.CLOUDSTACK)(*keys, **place)
+balancing = get_balancing_driver("cloudstack")(*keys, **place)
+driver.connection.poll_interval = balancing.connection.poll_interval = 0.2
 
 
 def step(wanted, what, act):
@@ -83,6 +87,21 @@ step(True, "firewall closed", lambda: driver.ex_delete_firewall_rule(opened))
 step(True, "kept in", lambda: driver.ex_delete_egress_firewall_rule(out))
 step(True, "address released", lambda: driver.ex_release_public_ip(address))
 
+# a port that is shared out, by the driver for load balancers
+shared = step(
+    None,
+    "port shared out",
+    lambda: balancing.create_balancer("web", [], "tcp", 80, Algorithm.ROUND_ROBIN, location, 8080, new.id),
+)
+step(["web"], "what is shared out", lambda: [each.name for each in balancing.list_balancers()])
+step(80, "its port", lambda: int(balancing.get_balancer(shared.id).port))
+step(None, "node is a member", lambda: shared.attach_member(Member(node.id, node.private_ips[0], 8080)))
+step([node.id], "members", lambda: [each.id for each in shared.list_members()])
+step(True, "node is a member no more", lambda: balancing.balancer_detach_member(shared, shared.list_members()[0]))
+step("KeyError", "no members: an empty answer, in which the driver looks for a list", shared.list_members)
+step(None, "port shared out no more", lambda: balancing.destroy_balancer(shared))
+step([], "nothing is shared out", balancing.list_balancers)
+
 # cards
 other = named(driver.ex_list_networks(), network)
 card = step(True, "card added", lambda: driver.ex_attach_nic_to_node(node, other))
@@ -121,6 +140,18 @@ step("ProviderError", "key pair made again", lambda: driver.create_key_pair(name
 step(name, "key pair found", lambda: driver.get_key_pair(name).name)
 step(False, "key pair deleted, told by a boolean that the driver takes for no", lambda: driver.delete_key_pair(pair))
 step("KeyPairDoesNotExistError", "key pair gone", lambda: driver.get_key_pair(name))
+public = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 walk@test"
+step(name, "key pair brought along", lambda: driver.import_key_pair_from_string(name, public).name)
+step([name], "key pairs", lambda: [each.name for each in driver.list_key_pairs()])
+step("ProviderError", "same key by another name", lambda: driver.import_key_pair_from_string(name + "-2", public))
+step([], "ACLs", driver.ex_list_network_acl)
+step(
+    ["default_allow", "default_deny"],
+    "lists of ACLs",
+    lambda: sorted(each.name for each in driver.ex_list_network_acllists()),
+)
+step([], "VPNs", lambda: driver.ex_list_vpn_gateways() + driver.ex_list_vpn_connections())
+step("ProviderError", "routers, which are not a user's", driver.ex_list_routers)
 kind = driver.ex_list_affinity_group_types()[0]
 apart = step(None, "affinity group made", lambda: driver.ex_create_affinity_group(name, kind))
 step(None, "node stopped", lambda: driver.ex_stop(node))
@@ -134,6 +165,12 @@ step(
     "rules of the security group",
     lambda: len(security()["ingressrule"]),
 )
+step(
+    True,
+    "security group closed",
+    lambda: driver.ex_revoke_security_group_ingress(security()["ingressrule"][0]["ruleid"]),
+)
+step([], "no rules of the security group", lambda: security()["ingressrule"])
 step(True, "security group deleted", lambda: driver.ex_delete_security_group(name))
 step(None, "ISO registered", lambda: driver.ex_register_iso(name, "http://127.0.0.1/x.iso", location))
 step(True, "limits told", lambda: "max_volumes" in driver.ex_limits())
