@@ -152,5 +152,5 @@ def test_the_same_seed_strikes_the_same_calls_byte_for_byte(tmp_path: Path) -> N
             cloud.faults.add(kind, chance=0.4, times=100, seed=seed, seconds=3)
         return repr(story(cloud, clock))
 
-    assert len({told(1) for _ in range(30)}) == 1
+    assert len({told(1) for _ in range(100)}) == 1
     assert told(1) != told(2)
