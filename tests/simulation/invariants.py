@@ -25,6 +25,12 @@ ENDED = ("completed", "rolled-back")
 GONE = ("Destroyed", "Expunging")
 LOST = ("Destroy", "Expunging", "Expunged")
 ROOT, FIRST_DATA = 0, (1, 2, 4, 5, 6)
+WORDS = (
+    ("pending",), ("validating",), ("executing",), ("creating_vm",), ("switching_volume", "snapshotting"), ("powering_on",),
+    (), ("cleanup", "reverting"), ("completed", "failed"),
+)  # fmt: skip
+ORDER: Mapping[str, int] = {word: place for place, words in enumerate(WORDS) for word in words}
+TESTING = WORDS.index(())  # a test that runs is `executing` for the second time
 TEST_NETS = frozenset({furniture.TEST_NET})
 SUBJECTS = ("id", "virtualmachineid", "volumeid", "snapshotid", "vmsnapshotid", "resourceids")
 COMMANDS: Mapping[str, str] = {
@@ -89,6 +95,8 @@ class Watch:
     clean: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     terminal: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    reached: dict[str, float] = field(default_factory=dict)
+    shown: dict[str, tuple[str, int]] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
     judged: int = 0
     _known: set[str] = field(default_factory=set)
@@ -543,6 +551,34 @@ def ended_once(watch: Watch) -> Iterator[str]:
         yield "a job that was over is shown as going on"
 
 
+def progress_only_rises(watch: Watch) -> Iterator[str]:
+    """The progress of a run never falls, and stands between 70 and 84 while its test runs.
+
+    A run that is on its way back because it failed keeps what it had reached until the way back has passed that.
+    """
+    for row in watch.rows("select id, state, direction, progress from fr_runs"):
+        before = watch.reached.get(row["id"], 0.0)
+        if row["progress"] < before:
+            yield f"{row['id']} was at {before}, is at {row['progress']}"
+        watch.reached[row["id"]] = row["progress"]
+        if row["state"] == "holding" and not 70 <= row["progress"] <= 84:
+            yield f"{row['id']} is at {row['progress']} while its test runs"
+        if not 0 <= row["progress"] <= 100:
+            yield f"{row['id']} is at {row['progress']} of 100"
+
+
+def statuses_in_their_order(watch: Watch) -> Iterator[str]:
+    """What `failover_jobs` shows of a run goes on in the documented order of words, and never back in it."""
+    query = "select f.job_id, f.status, r.state from failover_jobs f join fr_runs r on r.id = f.job_id"
+    for row in watch.rows(query):
+        runs = row["status"] == "executing" and row["state"] == "holding"
+        now = row["status"], TESTING if runs else ORDER.get(row["status"], -1)
+        was = watch.shown.get(row["job_id"], now)
+        if now[1] < was[1] and not (was[1] == TESTING and row["status"] == "executing"):
+            yield f"{row['job_id']} was {was[0]}, is {row['status']}"
+        watch.shown[row["job_id"]] = now
+
+
 def stopped_with_a_reason(watch: Watch) -> Iterator[str]:
     """No run waits for a person without saying for what."""
     for row in watch.rows("select id, state, reason from fr_runs where state in ('stuck', 'paused')"):
@@ -628,6 +664,8 @@ ROUNDS: Mapping[str, Callable[[Watch], Iterator[str]]] = {
     "I7": budgets_hold,
     "I3 INV-09": only_tests,
     "INV-13": ended_once,
+    "S-11": progress_only_rises,
+    "S-10": statuses_in_their_order,
     "liveness": stopped_with_a_reason,
 }
 ENDS: Mapping[str, Callable[[Watch, Mapping[str, object]], Iterator[str]]] = {

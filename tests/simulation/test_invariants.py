@@ -217,6 +217,15 @@ ROUND_BREACHES: Mapping[str, tuple[Callable[[Scene], None], ...]] = {
     "I7": (_too_many,),
     "I3 INV-09": (lambda scene: scene.do("update fr_runs set kind = 'live'"),),
     "INV-13": (_over_and_on, _going_on_again),
+    "S-11": (
+        lambda scene: scene.do("update fr_runs set progress = progress - 1"),
+        lambda scene: scene.do("update fr_runs set progress = 85"),
+        lambda scene: scene.do("update fr_runs set progress = 101, state = 'running'"),
+    ),
+    "S-10": (
+        lambda scene: scene.do("update failover_jobs set status = 'creating_vm'"),
+        lambda scene: scene.do("update failover_jobs set status = 'unheard of'"),
+    ),
     "liveness": (lambda scene: scene.do("update fr_runs set state = 'stuck'"),),
 }
 
