@@ -21,13 +21,13 @@ $(VENV)/made:
 
 $(VENV)/run: $(VENV)/made requirements/run.txt pyproject.toml
 	@echo "installing locked dependencies into $(VENV) …"
-	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run requirements/dev.txt
 	@echo "installing locked development dependencies into $(VENV) …"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # The programs of others that the tests run against the simulator. Of `ansible` only one collection is kept.
@@ -53,6 +53,7 @@ test: $(VENV)/dev clients  ## all tests
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies, dead code
+	@$(PIP) check
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -66,8 +67,8 @@ fidelity: $(VENV)/dev clients  ## how true the simulated cloud is: recordings of
 crash: $(VENV)/dev  ## kill the process at every named point, during recovery and at any instant (ARGS, see --help)
 	@$(BIN)/python -m tests.crashes $(ARGS)
 
-simulate: $(VENV)/dev  ## play the plots of seeds: make simulate SEEDS=0-999, or SEEDS=17 for one
-	@$(BIN)/python -m tests.simulation $(or $(SEEDS),0-299)
+simulate: $(VENV)/dev  ## play the plots of seeds: make simulate SEEDS=0-999, or SEEDS=17 for one; ENGINES=2 on one database
+	@$(BIN)/python -m tests.simulation $(or $(SEEDS),0-299) --engines $(or $(ENGINES),1)
 
 mutation: $(VENV)/dev  ## how many small faults in plans its tests notice (ARGS: modules, see --help); writes mutation.txt
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.mutation $(ARGS)
