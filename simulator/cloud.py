@@ -10,7 +10,7 @@ import hashlib
 import re
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from simulator.model import (
     PublicAddress,
     Rule,
     Snapshot,
+    User,
     Vm,
     VmSnapshot,
     Volume,
@@ -39,6 +40,7 @@ from simulator.settings import numbers, wording_of
 from simulator.wire import Call, Reply
 
 CUSTOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UNTOLD = ("apikey", "signature", "secretkey", "userapikey", "usersecretkey", "password", "currentpassword")
 DISABLED_JOBS = "Maintenance or Shutdown has been initiated on this management server. Can not accept new jobs"
 __all__ = ["Caller", "Cloud", "Received", "wording_of"]
 
@@ -101,7 +103,6 @@ class Cloud:
         self.maintenance = False
         self.max_data_disks = 32 if hypervisor == "KVM" else 6
         self._numbers: Counter[str] = Counter()
-        self._by_key: dict[str, Account] = {}
         self._recent: dict[str, deque[datetime]] = defaultdict(deque)
         self.jobs.threshold = 60.0 * float(self.in_force["job.cancel.threshold.minutes"])
         housekeeping.begin(self)
@@ -120,35 +121,41 @@ class Cloud:
 
     def _authenticated(self, params: Mapping[str, str], lowered: Mapping[str, str], method: str) -> Reply:
         name = lowered.get("command")
-        account = self._by_key.get(lowered.get("apikey", ""))
         self.jobs.run(self.clock.now())
-        if account is None or not account.enabled or not self._signed(params, account):
+        account, user = self._who(lowered.get("apikey"))
+        if account is None or user is None or not self._signed(params, user):
             return self._noted("", name, params, wire.unauthorised(name, name in COMMANDS))
         if self.in_force["enforce.post.requests.and.timestamps"] and self._must_post(name, method):
             text = f"State changing command {name} needs to be sent using POST request"
             return self._noted(account.name, name, params, wire.refused(name or "", Refused(400, text, 9999), True))
-        return self._answered(account, name, params)
+        return self._answered(account, user, name, params)
+
+    def _who(self, key: str | None) -> tuple[Account, User] | tuple[None, None]:
+        """Whose key this is, if he may call at all (CS-WIR-01)."""
+        everybody = ((account, user) for account in self.accounts.values() for user in account.users)
+        found = next(((a, u) for a, u in everybody if key and u.api_key == key), None)
+        return found if found and found[0].state == found[1].state == "enabled" else (None, None)
 
     def as_account(self, name: str) -> Caller:
         """A caller that is that account, without signatures: for tests and scripts."""
         return Caller(self, self.accounts[name])
 
-    def _signed(self, params: Mapping[str, str], account: Account) -> bool:
+    def _signed(self, params: Mapping[str, str], user: User) -> bool:
         enforce = bool(self.in_force["enforce.post.requests.and.timestamps"])
         given = next((v for k, v in params.items() if k.lower() == "signature"), "")
         name = next((v for k, v in params.items() if k.lower() == "command"), None)
         lapsed = wire.expired(params, self.signing_clock.now() + self.faults.clock_ahead(name), enforce)
-        return not lapsed and wire.signature(params, account.secret_key) == given
+        return not lapsed and wire.signature(params, user.secret_key or "") == given
 
     @staticmethod
     def _must_post(name: str | None, method: str) -> bool:
         return method.upper() != "POST" and name is not None and not wire.READING.fullmatch(name)
 
-    def _answered(self, account: Account, name: str | None, params: Mapping[str, str]) -> Reply:
+    def _answered(self, account: Account, user: User | None, name: str | None, params: Mapping[str, str]) -> Reply:
         if name is None or not self._has(name):
             return self._noted(account.name, name, params, wire.unauthorised(name, False))
         raw = {k.lower(): v for k, v in params.items()}
-        call = Call(name, account, raw, given=params, most=int(self.in_force["default.page.size"]))
+        call = Call(name, account, raw, user=user, given=params, most=int(self.in_force["default.page.size"]))
         try:
             reply = self.faults.before(call) or self._performed(call)
         except Refused as fault:
@@ -171,7 +178,7 @@ class Cloud:
 
     def _run(self, known: Command | None, call: Call) -> Mapping[str, Any]:
         if known is None or call.account.role not in known.roles:
-            raise refuse("CS-WIR-02", command=call.command, user=call.account.user_id)
+            raise refuse("CS-WIR-02", command=call.command, user=call.user.id if call.user else None)
         if known.asynchronous and self.maintenance and settings.numbers(self.release) >= (4, 21):
             raise refuse("CS-JOB-17")
         if known.name.startswith("list"):
@@ -209,7 +216,7 @@ class Cloud:
 
     def _noted(self, account: str, name: str | None, params: Mapping[str, str], reply: Reply) -> Reply:
         self.calls[name or ""] += 1
-        shown = {k: v for k, v in params.items() if k.lower() not in ("apikey", "signature", "secretkey")}
+        shown = {k: v for k, v in params.items() if k.lower() not in UNTOLD}
         code = 0 if reply.status == 200 else reply.status
         self.trace.append(Received(self.clock.now(), account, name or "", shown, reply.status, code))
         return reply
@@ -242,6 +249,7 @@ class Cloud:
         java = COMMANDS[call.command].java_for(call.account.is_root)
         job_id = call.raw.get("customjobid") or self.new_id()
         job = Job(job_id, self.number("Job"), call.account.name, call.command, java, now, *instance)
+        job.user = call.user.id if call.user else None
         fault = _failing(check)
         if fault is not None:
             work = Work(job, 0.0, _raising(fault))
@@ -298,6 +306,11 @@ class Cloud:
         }
         return tables.get(kind) or self.plain.get(kind, {})
 
+    def everything(self) -> Iterator[Entity]:
+        """Every row that somebody owns."""
+        tables = (*self.entities(), self.policies, self.addresses, self.rules, *self.plain.values())
+        return (row for table in tables for row in table.values())
+
     def entities(self) -> tuple[Mapping[str, Any], ...]:
         """The tables of what commands work on."""
         return self.vms, self.volumes, self.snapshots, self.vm_snapshots, self.networks
@@ -310,6 +323,9 @@ class Cloud:
             return self.jobs.rows.get(text)
         if kind == "Account":
             return next((row for row in self.accounts.values() if text in (row.id, str(row.n))), None)
+        if kind == "User":
+            everybody = (user for account in self.accounts.values() for user in account.users)
+            return next((user for user in everybody if text in (user.id, str(user.n))), None)
         rows = self.table(kind)
         found = rows.get(text.lower()) or rows.get(text)
         if found is None and text.isdigit():
@@ -322,9 +338,8 @@ class Cloud:
         return next(iter(self.rows_of("ManagementServer")), None)
 
     def add_account(self, account: Account) -> None:
-        """Make an account known with its keys."""
+        """Make an account known with its users and their keys."""
         self.accounts[account.name] = account
-        self._by_key[account.api_key] = account
 
     def rows_of(self, kind: str) -> list[Plain]:
         """The plain rows of a kind that are not removed."""
@@ -445,7 +460,8 @@ class Caller:
         """Call a command with plain values; booleans and numbers become text as on the wire."""
         text = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in params.items()}
         self.cloud.jobs.run(self.cloud.clock.now())
-        return self.cloud._answered(self.account, command, {"command": command, **text})
+        user = next(iter(self.account.users), None)
+        return self.cloud._answered(self.account, user, command, {"command": command, **text})
 
 
 def _written(content: str, what: str) -> str:

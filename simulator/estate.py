@@ -17,7 +17,7 @@ import yaml
 from simulator.clock import Clock
 from simulator.cloud import Cloud
 from simulator.commands import addresses
-from simulator.model import GIB, Account, Network, Nic, Plain, Snapshot, Vm, VmSnapshot, Volume
+from simulator.model import GIB, Account, Network, Nic, Plain, Snapshot, User, Vm, VmSnapshot, Volume
 
 BIRTH = datetime(2025, 1, 1, tzinfo=UTC)
 ROOT_DOMAIN = "00000000-0000-4000-8000-0000000000d1"
@@ -114,15 +114,16 @@ def _add_account(cloud: Cloud, row: Mapping[str, Any], number: int) -> None:
         id=row.get("id") or cloud.new_id(),
         n=int(row.get("n", number + 1)),
         name=row["name"],
-        user_id=row.get("user_id") or cloud.new_id(),
         role=row.get("role", "user"),
-        api_key=row["api_key"],
-        secret_key=row["secret_key"],
         domain_id=row.get("domain_id", ROOT_DOMAIN),
         domain=row.get("domain", "ROOT"),
         limits=dict(row.get("limits", {})),
         created=BIRTH,
     )
+    user = User(row.get("user_id") or cloud.new_id(), int(row.get("n", number + 1)), row["name"])
+    user.api_key, user.secret_key, user.created = row["api_key"], row["secret_key"], BIRTH
+    user.first_name, user.last_name, user.email = row["name"], "x", f"{row['name']}@example.org"
+    made.users.append(user)
     cloud.add_account(made)
 
 

@@ -301,14 +301,14 @@ _ON_THE_WAY: Mapping[str, Callable[[Fault, Reply], Reply]] = {
 
 def _shifted(call: Call, answered: Mapping[str, Any], again: Callable[[], Mapping[str, Any]], by: int) -> Mapping[str, Any]:
     """One page of a list, begun a row later or earlier than it should be."""
-    number, size = call.raw.get("page"), call.raw.get("pagesize")
-    if number is None or size is None or int(size) < 1:
+    number, size = (wire.of_page(call, name) for name in ("page", "pagesize"))
+    if number is None or size is None or size < 1:
         return answered
     call.raw = {k: v for k, v in call.raw.items() if k != "page"} | {"pagesize": "-1"}
     whole = wire.plain(again())
     key = next((k for k, v in whole.items() if isinstance(v, list)), None)
-    start = (max(1, int(number)) - 1) * int(size) + by
-    rows = whole[key][max(0, start) : max(0, start) + int(size)] if key else []
+    start = (max(1, number) - 1) * size + by
+    rows = whole[key][max(0, start) : max(0, start) + size] if key else []
     return {"count": whole["count"], key: rows} if key and rows else {k: v for k, v in whole.items() if k != key}
 
 

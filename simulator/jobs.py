@@ -252,11 +252,12 @@ class Jobs:
 
 
 def _outcome(finish: Effect) -> Outcome:
-    """What a job's effect comes to: status, code, result."""
+    """What a job's effect comes to: status, code, result. A lack of permission is 530 there."""
     try:
         return 1, 0, dict(finish() or {"success": True})
     except Refused as fault:
-        return 2, fault.code, {"errorcode": fault.code, "errortext": fault.text}
+        code = 530 if fault.code == 531 else fault.code
+        return 2, code, {"errorcode": code, "errortext": fault.text}
     except Lost as lost:
         return 2, lost.code, None
 

@@ -10,8 +10,26 @@ GIB = 1024**3
 
 
 @dataclass
+class User:
+    """Somebody with keys who calls for an account. `state` is `enabled`, `disabled` or `locked`."""
+
+    id: str
+    n: int
+    name: str
+    api_key: str | None = None
+    secret_key: str | None = None
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    timezone: str | None = None
+    state: str = "enabled"
+    created: datetime | None = None
+    removed: bool = False
+
+
+@dataclass
 class Account:
-    """An account with its one user. `role` is `admin`, `domainadmin`, `user` or `viewer`; limits by type, storage in GiB.
+    """An account with its users. `role` is `admin`, `domainadmin`, `user` or `viewer`; limits by type, storage in GiB.
 
     That of a `project` (its id) has no user, and the role `project`.
     """
@@ -19,22 +37,21 @@ class Account:
     id: str
     n: int
     name: str
-    user_id: str
     role: str
-    api_key: str
-    secret_key: str
     domain_id: str
+    users: list[User] = field(default_factory=list)
     state: str = "enabled"
-    user_state: str = "enabled"
     domain: str = "ROOT"
     limits: dict[str, int] = field(default_factory=dict)
     created: datetime | None = None
     project: str | None = None
+    network_domain: str | None = None
+    removed: bool = False
 
     @property
-    def enabled(self) -> bool:
-        """Whether its user may call at all (CS-WIR-01)."""
-        return self.state == self.user_state == "enabled"
+    def user_id(self) -> str | None:
+        """Its first user, who is shown as the one who made what it has."""
+        return self.users[0].id if self.users else None
 
     def told(self) -> str:
         """The account as texts of the server name it."""
@@ -331,3 +348,4 @@ class Job:
     lost: bool = False
     event: Event | None = None
     doing: str = ""
+    user: str | None = None

@@ -43,6 +43,7 @@ ROWS: Mapping[str, Row] = {
     "CS-WIR-18": Row(431, "Unable to find UUID for id [{n}] of type [{kind}]"),
     "CS-WIR-27": Row(531, PERMISSION, cs=DENIED),
     "CS-WIR-28": Row(530, PERMISSION, cs=API),
+    "CS-WIR-28b": Row(530, "Virtual machine id does not exist", cs=API),
     "CS-JOB-09": Row(431, "UUID: {id} doesn't follow the UUID format"),
     "CS-JOB-10": Row(431, "UUID: {id} already exists so can't create/update with custom id"),
     "CS-JOB-11": Row(530, "Entity already exists ", cs=API, masked=True),

@@ -384,6 +384,7 @@ def network(cloud: Cloud, row: Network, viewer: Account) -> Row:
         "specifyvlan": False,
         "canusefordeploy": True,
         "ispersistent": False,
+        "egressdefaultpolicy": False if served else None,
         **row.fields,
     }
     if not viewer.is_root:
@@ -420,7 +421,7 @@ def job(cloud: Cloud, row: Job) -> Row:
         "account": account.name,
         "domainid": account.domain_id,
         "domainpath": account.domain,
-        "userid": account.user_id,
+        "userid": row.user,
         "cmd": row.java,
         "jobprocstatus": 0,
         "jobresultcode": row.code,

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from simulator.refusals import API, MASK, PARAM, Refused, refuse
+from simulator.refusals import API, MASK, PARAM, RUNTIME, Refused, refuse
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 READING = re.compile(r"(get|list|query|find).*")
@@ -74,6 +74,7 @@ class Call:
     command: str
     account: Any
     raw: Mapping[str, str]
+    user: Any = None
     values: dict[str, Any] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     most: int = 500
@@ -239,11 +240,20 @@ def _date(call: Call, param: Param, text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _number(call: Call, param: Param, text: str) -> int:
-    try:
+BITS = {"int": 31, "long": 63}
+
+
+def _number(call: Call, param: Param, text: str) -> int | None:
+    """A whole number that fits; a blank one is as good as none where it is short."""
+    if param.kind == "int" and not text.strip():
+        return None
+    return _whole(call, param.name, text, BITS[param.kind])
+
+
+def _whole(call: Call, name: str, text: str, bits: int) -> int:
+    if re.fullmatch(r"[+-]?\d+", text) and -(2**bits) <= int(text) < 2**bits:
         return int(text)
-    except ValueError:
-        raise _invalid(call, f" {text} for parameter {param.name}") from None
+    raise _invalid(call, f" {text} for parameter {name}")
 
 
 _SIMPLE: Mapping[str, Callable[[Call, Param, str], Any]] = {
@@ -301,26 +311,34 @@ def page(call: Call, key: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 def check_page(call: Call) -> None:
     """Refuse what is wrong with `page` and `pagesize` before anything is listed."""
-    number, size = call.raw.get("page"), call.raw.get("pagesize")
-    if size == "-1":
+    number, size = (of_page(call, name) for name in ("page", "pagesize"))
+    if size == UNLIMITED:
         if number is not None:
             raise Refused(431, "Can't specify page parameter when pagesize is -1 (Unlimited)")
         return
-    for value, name in ((number, "page"), (size, "pagesize")):
-        if value is not None and not re.fullmatch(r"-?\d+", value):
-            raise _invalid(call, f" {value} for parameter {name}")
     if (number is None) != (size is None):
         given, missing = ("page", "pagesize") if size is None else ("pagesize", "page")
         raise Refused(431, f'"{missing}" parameter is required when "{given}" is specified', API)
-    if size is not None and int(size) > call.most:
+    if size is not None and size > call.most:
         raise Refused(431, f"Page size can't exceed max allowed page size value: {call.most}")
+    if size is not None and size < 0:
+        raise Refused(530, "DB Exception on: null", RUNTIME, masked=True)
+
+
+UNLIMITED = -1
+
+
+def of_page(call: Call, name: str) -> int | None:
+    """The number of a page or its size; a blank one is as good as none."""
+    text = call.raw.get(name)
+    return _whole(call, name, text, BITS["int"]) if text is not None and text.strip() else None
 
 
 def _window(call: Call, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    number, size = call.raw.get("page"), call.raw.get("pagesize")
-    if size == "-1":
+    number, size = (of_page(call, name) for name in ("page", "pagesize"))
+    if size == UNLIMITED:
         return rows
     if number is None or size is None:
         return rows[: call.most]
-    start = (max(1, int(number)) - 1) * int(size)
-    return rows[start : start + int(size)]
+    start = (max(1, number) - 1) * size
+    return rows[start : start + size]

@@ -8,6 +8,7 @@ from simulator.commands import (
     balancing,
     catalogue,
     configuration,
+    domains,
     events,
     groups,
     images,
@@ -18,6 +19,8 @@ from simulator.commands import (
     nic_addresses,
     nics,
     offerings,
+    people,
+    places,
     policies,
     projects,
     reshaping,
@@ -39,6 +42,7 @@ __all__ = [
     "balancing",
     "catalogue",
     "configuration",
+    "domains",
     "events",
     "groups",
     "images",
@@ -49,6 +53,8 @@ __all__ = [
     "nic_addresses",
     "nics",
     "offerings",
+    "people",
+    "places",
     "policies",
     "projects",
     "reshaping",
@@ -66,22 +72,21 @@ __all__ = [
 # Commands that the real server has and this one has not: they exist, so that nobody is told that his credentials are wrong.
 # All that Ansible's collection and Libcloud's driver call is here or among the commands, but for what plug-ins bring.
 _ELSEWHERE = """
-    addCluster addHost addImageStore addRegion addTrafficType archiveAlerts archiveEvents cancelHostMaintenance
-    cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement configureVirtualRouterElement
-    createAccount createDomain createNetworkACL createNetworkACLList createNetworkOffering createPhysicalNetwork
-    createPod createRole createRolePermission createStoragePool createUser createVPC createVPCOffering
-    createVlanIpRange createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAccount
-    deleteAlerts deleteCluster deleteDomain deleteEvents deleteHost deleteImageStore deleteNetworkACL
-    deleteNetworkACLList deleteNetworkOffering deletePhysicalNetwork deletePod deleteRole deleteRolePermission
-    deleteStoragePool deleteTrafficType deleteUser deleteVPC deleteVPCOffering deleteVlanIpRange deleteVpnConnection
-    deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter disableAccount disableUser enableAccount
-    enableStorageMaintenance enableUser generateUsageRecords getCloudIdentifier getUploadParamsForTemplate
-    getUploadParamsForVolume getUserKeys getVMPassword listDomainChildren listGuestOsMapping
-    listInternalLoadBalancerElements listNetworkServiceProviders listRolePermissions listStorageProviders
-    listTrafficTypes listUsageRecords listVirtualRouterElements lockUser moveUser prepareHostForMaintenance
-    rebootRouter registerUserKeys removeRegion replaceNetworkACLList restartVPC startRouter stopRouter updateCluster
-    updateDomain updateHost updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider
-    updatePhysicalNetwork updatePod updateRegion updateResourceCount updateRole updateRolePermission updateStoragePool
-    updateTrafficType updateUser updateVPC updateVPCOffering updateVpnCustomerGateway updateZone uploadVolume
+    addCluster addHost addImageStore addRegion addTrafficType archiveAlerts archiveEvents assignVirtualMachine
+    cancelHostMaintenance cancelStorageMaintenance changeServiceForRouter configureInternalLoadBalancerElement
+    configureVirtualRouterElement createNetworkACL createNetworkACLList createNetworkOffering createPhysicalNetwork
+    createPod createRole createRolePermission createStoragePool createVPC createVPCOffering createVlanIpRange
+    createVpnConnection createVpnCustomerGateway createVpnGateway createZone deleteAlerts deleteCluster deleteEvents
+    deleteHost deleteImageStore deleteNetworkACL deleteNetworkACLList deleteNetworkOffering deletePhysicalNetwork
+    deletePod deleteRole deleteRolePermission deleteStoragePool deleteTrafficType deleteVPC deleteVPCOffering
+    deleteVlanIpRange deleteVpnConnection deleteVpnCustomerGateway deleteVpnGateway deleteZone destroyRouter
+    enableStorageMaintenance generateUsageRecords getCloudIdentifier getUploadParamsForTemplate getUploadParamsForVolume
+    getVMPassword importUnmanagedInstance importVm importVolume listGuestOsMapping listInternalLoadBalancerElements
+    listNetworkServiceProviders listRolePermissions listStorageProviders listTrafficTypes listUnmanagedInstances
+    listUsageRecords listVirtualRouterElements listVolumesForImport moveUser prepareHostForMaintenance rebootRouter
+    removeRegion replaceNetworkACLList restartVPC startRouter stopRouter unmanageVirtualMachine unmanageVolume
+    updateNetworkACLItem updateNetworkOffering updateNetworkServiceProvider updatePhysicalNetwork updateRegion
+    updateResourceCount updateRole updateRolePermission updateTrafficType updateVPC updateVPCOffering
+    updateVpnCustomerGateway uploadVolume
 """
 ELSEWHERE = frozenset(_ELSEWHERE.split())

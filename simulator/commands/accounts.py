@@ -1,4 +1,4 @@
-"""Accounts, their users, domains, roles and limits, as lists; limits can be changed."""
+"""Accounts, their users, domains, roles and limits, as lists; limits can be changed. What changes the others: `people`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.clock import stamp
 from simulator.commands import common
-from simulator.model import GIB, Account, Plain
+from simulator.model import GIB, Account, Plain, User
 from simulator.refusals import Refused
 from simulator.registry import ADMIN, READERS, command
 from simulator.wire import Call, Param, page
@@ -58,14 +58,15 @@ LIMITED: tuple[tuple[str, str], ...] = (
 def _of(cloud: Cloud, call: Call) -> list[Account]:
     """The accounts that the caller sees: its own; with `listall` those that it may act for."""
     caller: Account = call.account
-    rows = sorted((row for row in cloud.accounts.values() if row.project is None), key=lambda row: row.n)
+    rows = sorted((row for row in cloud.accounts.values() if row.project is None and not row.removed), key=lambda row: row.n)
     if not (call["listall"] or call.has("name") or call.has("id") or call.has("domainid")):
         rows = [caller]
-    return [row for row in rows if row is caller or caller.is_root or _is_inside(caller, row)]
+    return [row for row in rows if may_manage(caller, row)]
 
 
-def _is_inside(caller: Account, row: Account) -> bool:
-    return caller.role == "domainadmin" and row.domain_id == caller.domain_id
+def may_manage(caller: Account, row: Account) -> bool:
+    """Whether a caller sees an account and may change it: its own, its domain's, or any."""
+    return row is caller or caller.is_root or (caller.role == "domainadmin" and row.domain_id == caller.domain_id)
 
 
 # --- accounts and users -----------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ def _is_inside(caller: Account, row: Account) -> bool:
 def list_accounts(cloud: Cloud, call: Call) -> Row:
     """Accounts with their limits, what they have, and their users."""
     rows = [row for row in _of(cloud, call) if _account_matches(call, row)]
-    return page(call, "account", common.Views(rows, lambda row: _account(cloud, row, call.account)))
+    return page(call, "account", common.Views(rows, lambda row: account_view(cloud, row, call.account)))
 
 
 def _account_matches(call: Call, row: Account) -> bool:
@@ -104,7 +105,8 @@ def _role(cloud: Cloud, row: Account) -> Row:
     return {"roleid": next((r["id"] for r in known if r["name"] == name), None), "roletype": kind, "rolename": name}
 
 
-def _account(cloud: Cloud, row: Account, viewer: Account) -> Row:
+def account_view(cloud: Cloud, row: Account, viewer: Account) -> Row:
+    """An account with its limits, what it has, and its users."""
     vms = [vm for vm in cloud.vms.values() if vm.account == row.name and not vm.removed]
     served = any(n.account == row.name and n.has_services and n.state == "Implemented" for n in cloud.networks.values())
     traffic = {"receivedbytes": 0, "sentbytes": 0} if served else {}
@@ -122,7 +124,8 @@ def _account(cloud: Cloud, row: Account, viewer: Account) -> Row:
         "vmrunning": sum(vm.state == "Running" for vm in vms),
         "state": row.state,
         "created": stamp(row.created) if row.created and not row.is_root else None,
-        "user": [_user(cloud, row)],
+        "networkdomain": row.network_domain,
+        "user": [user_view(cloud, row, user) for user in row.users if not user.removed],
         "isdefault": row.is_root,
         "groups": [],
         "apikeyaccess": "INHERIT" if viewer.is_root else None,
@@ -145,22 +148,24 @@ def amounts(limits: dict[str, int], used: dict[str, int]) -> Row:
     return told
 
 
-def _user(cloud: Cloud, row: Account) -> Row:
+def user_view(cloud: Cloud, row: Account, user: User) -> Row:
+    """A user of an account."""
     return {
-        "id": row.user_id,
-        "username": row.name,
-        "firstname": row.name,
-        "lastname": "x",
-        "email": f"{row.name}@example.org",
-        "created": stamp(row.created) if row.created else None,
-        "state": row.user_state,
+        "id": user.id,
+        "username": user.name,
+        "firstname": user.first_name,
+        "lastname": user.last_name,
+        "email": user.email,
+        "created": stamp(user.created) if user.created else None,
+        "state": user.state,
+        "timezone": user.timezone,
         "account": row.name,
         "accounttype": ROLES[row.role][0],
         "usersource": "native",
         **_role(cloud, row),
         "domainid": row.domain_id,
         "domain": row.domain.rpartition("/")[2],
-        "apikey": row.api_key,
+        "apikey": user.api_key,
         "accountid": row.id,
         "iscallerchilddomain": False,
         "isdefault": row.is_root,
@@ -171,21 +176,34 @@ def _user(cloud: Cloud, row: Account) -> Row:
 
 @command("listUsers", Param("id"), Param("username"), Param("state"), Param("name"), roles=READERS)
 def list_users(cloud: Cloud, call: Call) -> Row:
-    """The users; here every account has one."""
-    rows = _of(cloud, call) if call.has("listall") or not call.account.is_root else [call.account]
-    rows = [row for row in rows if call["id"] in (None, row.user_id) and call["username"] in (None, row.name)]
+    """The users of the accounts that the caller sees."""
+    rows = [row for row in _of(cloud, call) if call["account"] in (None, row.name)]
+    rows = [row for row in rows if call["domainid"] is None or row.domain_id == call["domainid"].id]
+    users = [(row, user) for row in rows for user in row.users if not user.removed and _user_matches(call, user)]
     access = {"apikeyaccess": "INHERIT"} if call.account.is_root else {}
-    return page(call, "user", [{**_user(cloud, row), **access} for row in rows])
+    return page(call, "user", [{**user_view(cloud, row, user), **access} for row, user in users])
+
+
+def _user_matches(call: Call, user: User) -> bool:
+    word, said = (call["keyword"] or "").lower(), f"{user.name} {user.first_name} {user.last_name} {user.email}"
+    return (
+        call["id"] in (None, user.id)
+        and call["username"] in (None, user.name)
+        and call["state"] in (None, user.state)
+        and word in said.lower()
+    )
 
 
 @command("getUser", Param("userapikey", required=True), roles=ADMIN)
 def get_user(cloud: Cloud, call: Call) -> Row:
     """The user whose key this is. Recordings have their keys taken out: `***` is the caller's own."""
     wanted = call["userapikey"]
-    row = next((a for a in cloud.accounts.values() if a.api_key == wanted), call.account if wanted == "***" else None)
-    if row is None:
+    everybody = ((row, user) for row in cloud.accounts.values() for user in row.users)
+    named = ((row, user) for row, user in everybody if user.api_key == wanted)
+    found = (call.account, call.user) if wanted == "***" else next(named, None)
+    if found is None:
         raise Refused(431, "User not found for API key")
-    return {"user": _user(cloud, row)}
+    return {"user": user_view(cloud, *found)}
 
 
 # --- domains, roles ---------------------------------------------------------------------------------------------------
@@ -204,13 +222,14 @@ def list_domains(cloud: Cloud, call: Call) -> Row:
     rows = [row for row in cloud.rows_of("Domain") if caller.is_root or row.id == caller.domain_id]
     rows = [row for row in rows if call["id"] in (None, row) and call["name"] in (None, row.name)]
     rows = [row for row in rows if call["level"] in (None, row.fields.get("level"))]
-    return page(call, "domain", common.Views(rows, lambda row: _domain(cloud, row)))
+    return page(call, "domain", common.Views(rows, lambda row: domain_view(cloud, row)))
 
 
-def _domain(cloud: Cloud, row: Plain) -> Row:
+def domain_view(cloud: Cloud, row: Plain) -> Row:
+    """A domain with what its accounts have."""
     path = str(row.fields.get("path", row.name))
     parent = next((d for d in cloud.rows_of("Domain") if path.rpartition("/")[0] == d.fields.get("path")), None)
-    inside = [a for a in cloud.accounts.values() if f"{a.domain}/".startswith(f"{path}/")]
+    inside = [a for a in cloud.accounts.values() if f"{a.domain}/".startswith(f"{path}/") and not a.removed]
     used: dict[str, int] = {}
     for account in inside:
         for kind, amount in common.used(cloud, account).items():
@@ -224,6 +243,7 @@ def _domain(cloud: Cloud, row: Plain) -> Row:
         "haschild": any(str(d.fields.get("path", "")).startswith(f"{path}/") for d in cloud.rows_of("Domain")),
         "path": path,
         "state": row.fields.get("state", "Active"),
+        "networkdomain": row.fields.get("networkdomain"),
         "created": stamp(row.created) if parent else None,
         **amounts({}, used),
         "hasannotations": False,

@@ -69,6 +69,18 @@ def capabilities(cloud: Cloud, call: Call) -> dict[str, Any]:
     return {"capability": {key: value for key, value in shown.items() if key != "extensionspath" or call.account.is_root}}
 
 
+@command("quotaIsEnabled", roles=READERS)
+def quota(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Whether what is used is charged for: never here."""
+    return {"isenabled": {"isenabled": False}}
+
+
+@command("cloudianIsEnabled", roles=READERS)
+def cloudian(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Whether Cloudian's object storage is connected: never here."""
+    return {"cloudianisenabled": {"enabled": False, "url": "https://:8443/Cloudian/"}}
+
+
 KINDS = {"text": "string", "long": "long", "int": "integer", "bool": "boolean", "list": "list", "map": "map", "date": "date"}
 
 

@@ -73,13 +73,60 @@ def visible(cloud: Cloud, call: Call) -> Callable[[Entity], bool]:
         return lambda row: row.account == held.name
     if "projectid" in call.raw and not call["listall"]:  # CS-WIR-24
         return _nothing
+    if call.has("domainid"):
+        _check_domain(viewer, call["domainid"])
     if call.has("account"):
-        named = acting_for(cloud, call)
+        named = _named(cloud, call)
         return lambda row: row.account == named.name
+    if call.has("domainid") and viewer.role in ("admin", "domainadmin"):
+        return _of_domain(cloud, call["domainid"], bool(call["isrecursive"]))
     if call["listall"] or (viewer.role in ("admin", "domainadmin") and (call.has("id") or call.has("ids"))):
         projects_too = call.has("id") or call.has("ids") or "projectid" in call.raw
         return lambda row: cloud.may_act_on(viewer, row) and (projects_too or not _of_a_project(cloud, row))
     return lambda row: row.account == viewer.name
+
+
+def _of_domain(cloud: Cloud, domain: Plain, recursive: bool) -> Callable[[Entity], bool]:
+    """The rows of the accounts of a domain, or of those beneath it too."""
+    path = str(domain.fields.get("path", domain.name))
+    inside = {
+        account.name
+        for account in cloud.accounts.values()
+        if account.domain_id == domain.id or (recursive and account.domain.startswith(f"{path}/"))
+    }
+    return lambda row: row.account in inside and not _of_a_project(cloud, row)
+
+
+def _check_domain(viewer: Account, domain: Plain) -> None:
+    if domain.id != viewer.domain_id and (viewer.role not in ("admin", "domainadmin") or not _is_beneath(viewer, domain)):
+        text = f"Account {viewer.told()} does not have permission to operate within domain id={domain.id}"
+        raise Refused(531, text, 4365)
+
+
+def _is_beneath(viewer: Account, domain: Plain) -> bool:
+    """Whether a domain is the viewer's own or one under it."""
+    return f"{domain.fields.get('path', domain.name)}/".startswith(f"{viewer.domain}/")
+
+
+def _named(cloud: Cloud, call: Call) -> Account:
+    """The account whose rows are asked for: in the domain named, else in the caller's."""
+    viewer, domain = call.account, call["domainid"]
+    named = cloud.accounts.get(call["account"])
+    place = domain or cloud.plain["Domain"][viewer.domain_id]
+    if named is None or named.removed or named.domain_id != place.id:
+        raise Refused(431, f"could not find account {call['account']} in domain {domain_told(place)}")
+    if named is not viewer and viewer.role not in ("admin", "domainadmin"):
+        raise refuse("CS-WIR-27")
+    return named
+
+
+def domain_told(domain: Plain | None) -> str:
+    """A domain as texts of the server name it."""
+    if domain is None:
+        return "null"
+    return (
+        f'Domain {{"id":{domain.n},"name":"{domain.name}","path":"{domain.fields.get("path", "/")}","uuid":"{domain.id}"}}'
+    )
 
 
 def _of_a_project(cloud: Cloud, row: Entity) -> bool:
@@ -92,7 +139,7 @@ def _nothing(row: Entity) -> bool:
 
 
 def acting_for(cloud: Cloud, call: Call) -> Account:
-    """The account named by `account` and `domainid`, or that of a project, or the caller.
+    """For whom something is made: the account named by `account` and `domainid`, or that of a project, or the caller.
 
     Somebody else's is 531 for those who may not, and so is a project that is suspended for all but lists.
     """
@@ -100,14 +147,15 @@ def acting_for(cloud: Cloud, call: Call) -> Account:
     project = call["projectid"]
     if isinstance(project, Plain):
         return _held_by(cloud, call, project)
-    name = call.raw.get("account")
+    name, domain = call.raw.get("account"), call["domainid"]
     if name is None:
         return caller
+    if domain is None:
+        raise Refused(431, "Account must be specified with domainId parameter")
     named = cloud.accounts.get(name)
-    if named is None:
-        raise Refused(431, f"Unable to find account by name {name} in domain id={call.raw.get('domainid')}")
-    inside = call.account.role == "domainadmin" and named.domain_id == call.account.domain_id
-    if named is not call.account and not call.account.is_root and not inside:
+    if named is None or named.removed or named.domain_id != domain.id:
+        raise Refused(431, f"Unable to find account by name {name} in domain with specified id")
+    if named is not caller and (caller.role not in ("admin", "domainadmin") or not _is_beneath(caller, domain)):
         raise refuse("CS-WIR-27")
     return named
 

@@ -177,10 +177,15 @@ def bounds(offering: Plain) -> Mapping[str, int]:
     }
 
 
-def measured(offering: Plain, call: Call) -> tuple[int, int, int]:
-    """CS-DEP-08: processors, memory in MB and speed in MHz, from the details for custom offerings, from nowhere else for others."""
+def measured(offering: Plain, call: Call, otherwise: Mapping[str, str] | None = None) -> tuple[int, int, int]:
+    """CS-DEP-08: processors, memory in MB and speed in MHz, from the details for custom offerings, from nowhere else for others.
+
+    `otherwise` are details for what the call leaves open.
+    """
     given = {k.lower(): v for k, v in _details(call).items()}
-    custom = {k: given[k] for k in ("cpunumber", "memory", "cpuspeed") if k in given}
+    custom: dict[str, str] = {k: given[k] for k in ("cpunumber", "memory", "cpuspeed") if k in given}
+    if offering.fields.get("iscustomized") and otherwise:
+        custom = {k.lower(): v for k, v in otherwise.items()} | custom
     fields, limits = offering.fields, bounds(offering)
     if not fields.get("iscustomized"):
         if custom:

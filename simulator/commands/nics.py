@@ -170,6 +170,8 @@ def _told(network: Network) -> str:
 def list_nics(cloud: Cloud, call: Call) -> dict[str, Any]:
     """The cards of one VM."""
     vm: Vm = call["virtualmachineid"]
+    if vm.removed:
+        raise refuse("CS-WIR-28b")
     if not cloud.may_act_on(call.account, vm):
         raise refuse("CS-WIR-28")
     cards = [c for c in _own(vm) if call["nicid"] in (None, c)]

@@ -57,7 +57,7 @@ def create(cloud: Cloud, call: Call) -> Row:
     text = call["displaytext"] or made.name
     made.fields = {"members": [owner.name], "displaytext": text, "state": "Active", "domain": owner.domain_id}
     number = cloud.number("Account")
-    account = Account(cloud.new_id(), number, made.account, "", "project", "", "", owner.domain_id, domain=owner.domain)
+    account = Account(cloud.new_id(), number, made.account, "project", owner.domain_id, domain=owner.domain)
     account.created, account.project = cloud.now(), made.id
     cloud.accounts[made.account] = account
     cloud.plain.setdefault(PROJECT, {})[made.id] = made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simulator import views
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 JAVA = "org.apache.cloudstack.api.command.user.vm."
 READ_ONLY = frozenset({"rootDiskController", "dataDiskController"})
 SIZES = ("cpuNumber", "memory", "cpuSpeed")
+Sizes = tuple[int, int, int]
 WIPED = 'Cannot invoke "java.lang.Integer.intValue()" because the return value of "com.cloud.service.ServiceOfferingVO.getCpu()" is null'
 
 
@@ -139,16 +142,35 @@ SCALING = (
 )
 
 
+UPWARDS = (
+    'While the VM is running, only scalling up it is supported. New service offering {{"memory": {0}, "speed": {1}, "cpu": {2}}} should have at '
+    'least one value (ram, speed or cpu) greater than the current values {{"memory": {3}, "speed": {4}, "cpu": {5}}}.'
+)
+NOT_CUSTOM = (
+    'Unable to live scale VM on KVM when current service offering is a "Fixed Offering". KVM needs the tag "maxMemory" to live scale and it is only '
+    'configured when VM is deployed with a custom service offering and "Dynamic Scalable" is enabled.'
+)
+
+
 @command("scaleVirtualMachine", *SCALING, java=JAVA + "ScaleVMCmd", asynchronous=True, by_admin=True)
 def scale(cloud: Cloud, call: Call) -> dict[str, Any]:
-    """Another offering, also for a running VM."""
+    """Another offering; sizes that are not given stay. A running VM can only grow, and only where it was made for it."""
     vm: Vm = call["id"]
 
+    def check() -> None:
+        _check_scale(vm)
+        size = _sizes(cloud, call, vm, keeping=True)
+        _check_offering(call, vm)
+        if vm.state == "Running":
+            _check_growing(cloud, vm, size)
+        with _as_internal():
+            _check_limits(cloud, vm, size)
+
     def finish() -> dict[str, Any]:
-        _rescale(call, vm)
+        _rescale(call, vm, _sizes(cloud, call, vm, keeping=True))
         return {"virtualmachine": views.vm(cloud, vm, call.account, job=common.own_job(cloud, vm.id))}
 
-    return cloud.submit(call, finish, check=lambda: _check_scale(vm), queue=vm.id, instance=("VirtualMachine", vm.id))
+    return cloud.submit(call, finish, check=check, queue=vm.id, instance=("VirtualMachine", vm.id))
 
 
 @command("changeServiceForVirtualMachine", *SCALING)
@@ -157,11 +179,12 @@ def change_service(cloud: Cloud, call: Call) -> dict[str, Any]:
     vm: Vm = call["id"]
     _check_scale(vm)
     if vm.state != "Stopped":
-        raise Refused(
-            431,
-            f"Unable to upgrade virtual machine {vm.told()} in state {vm.state}; make sure the virtual machine is stopped",
-        )
-    _rescale(call, vm)
+        what = "Instance" if cloud.wording == "W2" else "virtual machine"
+        raise Refused(431, f"Unable to upgrade {what} {vm.told()}  in state {vm.state}; make sure the {what} is stopped")
+    size = _sizes(cloud, call, vm, keeping=False)
+    _check_limits(cloud, vm, size)
+    _check_offering(call, vm)
+    _rescale(call, vm, size)
     return {"virtualmachine": views.vm(cloud, vm, call.account)}
 
 
@@ -170,9 +193,57 @@ def _check_scale(vm: Vm) -> None:
         raise Refused(530, WIPED, 9999, masked=True)
 
 
-def _rescale(call: Call, vm: Vm) -> None:
+def _sizes(cloud: Cloud, call: Call, vm: Vm, keeping: bool) -> Sizes:
+    """Processors, memory in MB and speed in MHz as they will be."""
+    now = {"cpuNumber": vm.cpus, "memory": vm.memory, "cpuSpeed": vm.speed} if keeping else {}
+    return deploying.measured(call["serviceofferingid"], call, {name: str(value) for name, value in now.items()})
+
+
+def _check_offering(call: Call, vm: Vm) -> None:
     offering: Plain = call["serviceofferingid"]
-    vm.cpus, vm.memory, vm.speed = deploying.measured(offering, call)
+    if vm.state not in ("Stopped", "Running"):
+        text = f"Unable to upgrade virtual machine {vm.told()}  in state {vm.state}; make sure the virtual machine is stopped/running"
+        raise Refused(431, text)
+    if not offering.fields.get("iscustomized") and offering.id == vm.offering:
+        text = f"Not upgrading vm {vm.told()} since it already has the requested service offering ({offering.name})"
+        raise Refused(431, text)
+
+
+def _check_growing(cloud: Cloud, vm: Vm, size: Sizes) -> None:
+    cpus, memory, speed = size
+    before, after = (vm.memory, vm.speed, vm.cpus), (memory, speed, cpus)
+    if before == after or any(new < old for new, old in zip(after, before, strict=True)):
+        raise Refused(431, UPWARDS.format(*after, *before))
+    current = cloud.plain["ServiceOffering"].get(vm.offering or "")
+    if current is not None and vm.hypervisor == "KVM" and not current.fields.get("iscustomized"):
+        raise Refused(431, NOT_CUSTOM)
+    if not cloud.in_force["enable.dynamic.scale.vm"]:
+        raise Refused(530, "Dynamically scaling Instances is disabled for this zone, please contact your admin.")
+    if not vm.dynamic:
+        raise Refused(530, f"Unable to scale {vm.told()} as it does not have tools to support dynamic scaling.")
+
+
+def _check_limits(cloud: Cloud, vm: Vm, size: Sizes) -> None:
+    cpus, memory, _ = size
+    more = {"cpu": cpus - vm.cpus, "memory": memory - vm.memory}
+    common.check_limits(cloud, cloud.accounts[vm.account], {kind: amount for kind, amount in more.items() if amount > 0})
+
+
+@contextmanager
+def _as_internal() -> Iterator[None]:
+    """What scaleVirtualMachine does with a limit that is exceeded."""
+    try:
+        yield
+    except Refused as fault:
+        raise Refused(530, fault.text) from None
+
+
+def _rescale(call: Call, vm: Vm, size: Sizes) -> None:
+    offering: Plain = call["serviceofferingid"]
+    vm.cpus, vm.memory, vm.speed = size
     vm.offering = offering.id
-    given = {k: v for row in call.mapped("details") for k, v in row.items()}
-    vm.details = {**{k: v for k, v in vm.details.items() if k not in SIZES}, **given}
+    vm.details = {k: v for k, v in vm.details.items() if k not in SIZES}
+    if offering.fields.get("iscustomized"):
+        vm.details |= {"cpuNumber": str(vm.cpus), "memory": str(vm.memory)}
+        vm.details |= {} if offering.fields.get("cpuspeed") else {"cpuSpeed": str(vm.speed)}
+    vm.details |= {k: v for row in call.mapped("details") for k, v in row.items() if k not in SIZES}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import views
 from simulator.commands import common
-from simulator.model import Policy, Snapshot, Vm, Volume
+from simulator.model import Policy, Snapshot, Vm, VmSnapshot, Volume
 from simulator.refusals import Refused, refuse
 from simulator.registry import READERS, command
 from simulator.wire import Call, Param, page
@@ -121,6 +121,41 @@ def _allocated(cloud: Cloud, call: Call, volume: Volume) -> Snapshot:
     made.tags = {t["key"][:255]: t["value"][:255] for t in call.mapped("tags") if "key" in t and "value" in t}
     cloud.snapshots[made.id] = made
     return made
+
+
+@command(
+    "createSnapshotFromVMSnapshot",
+    Param("volumeid", "Volume", required=True, owned=True),
+    Param("vmsnapshotid", "VMSnapshot", required=True, owned=True),
+    Param("name"),
+    java=JAVA + "CreateSnapshotFromVMSnapshotCmd",
+    creates=True,
+)
+def create_from_vm_snapshot(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """A snapshot of what a volume held when its VM was snapshotted with memory."""
+    volume: Volume = call["volumeid"]
+    row: VmSnapshot = call["vmsnapshotid"]
+    vm = cloud.vms[row.vm]
+    if volume.vm != vm.id:
+        raise Refused(431, f"Creating snapshot failed due to volume:{volume.told()} doesn't attach to vm :{vm.told()}")
+    if volume.state != "Ready":
+        raise refuse("CS-SNP-02", volume=volume.told(), value=volume.state)
+    if row.on_files:
+        raise Refused(431, "Cannot perform this operation, unsupported VM snapshot type.")
+    common.check_limits(cloud, cloud.accounts[volume.account], {"snapshot": 1, "secondary_storage": volume.size})
+    snapshot = _allocated(cloud, call, volume)
+
+    def finish() -> dict[str, Any]:
+        content = row.contents.get(volume.id)
+        if content is None or row.removed or cloud.faults.host_fails("backup"):
+            snapshot.state, snapshot.removed = "Error", True
+            cause = "Failed to create Snapshot due to an internal error creating Snapshot from Instance Snapshot"
+            raise Refused(530, f"{cause} {row.told()}")
+        snapshot.state, snapshot.content = "BackedUp", content
+        return {"snapshot": views.snapshot(cloud, snapshot, job_result=True)}
+
+    instance = ("Snapshot", snapshot.id)
+    return cloud.submit(call, finish, host="backup", queue=vm.id, instance=instance, entity=snapshot.id)
 
 
 # --- revert, delete ---------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.commands import common
 from simulator.commands.volumes import JAVA, shown
-from simulator.model import GIB, Plain, Volume
+from simulator.model import GIB, Account, Plain, Volume
 from simulator.refusals import Refused, refuse
 from simulator.registry import ADMIN, READERS, command
 from simulator.wire import Call, Param, page
@@ -59,7 +59,7 @@ def _asked(call: Call, volume: Volume) -> int:
     """The new size in bytes: that of a fixed offering, or the one asked for, or the old one."""
     offering: Plain | None = call["diskofferingid"]
     fixed = 0 if offering is None or offering.fields.get("iscustomized") else int(offering.fields.get("disksize") or 0)
-    size: int = fixed or call["size"] or volume.size // GIB
+    size: int = fixed or (volume.size // GIB if call["size"] is None else call["size"])
     return size * GIB
 
 
@@ -177,6 +177,56 @@ def migrate(cloud: Cloud, call: Call) -> dict[str, Any]:
     return cloud.submit(call, finish, check=check, begin=begin, queue=volume.vm, instance=("Volume", volume.id))
 
 
+# --- owner ------------------------------------------------------------------------------------------------------------
+
+
+@command(
+    "assignVolume",
+    Param("volumeid", "Volume", required=True),
+    Param("accountid", "Account"),
+    Param("projectid", "Project"),
+    roles=ADMIN,
+    since="4.18",
+)
+def assign(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """Another owner for a volume that hangs nowhere and has no snapshots. Every refusal is an internal error with the reason."""
+    volume: Volume = call["volumeid"]
+    try:
+        _check_assign(cloud, call, volume)
+        common.check_limits(cloud, _new_owner(cloud, call), {"volume": 1, "primary_storage": volume.size})
+    except Refused as fault:
+        raise Refused(530, f"Assign volume command for volume [{volume.id}] failed due to [{fault.text}].", 9999) from None
+    volume.account = _new_owner(cloud, call).name
+    return shown(cloud, volume, call)
+
+
+def _check_assign(cloud: Cloud, call: Call, volume: Volume) -> None:
+    told = f'{{"id":{volume.n},"name":"{volume.name}","uuid":"{volume.id}"}}'
+    vm = common.vm_of(cloud, volume)
+    if vm is not None:
+        raise Refused(531, f"Volume [{told}] is attached to [{vm.told()}], so it cannot be moved to a different account.")
+    if any(row.state != "Error" for row in cloud.snapshots_of(volume)):
+        text = f"Volume [{told}] has snapshots. Remove the volume's snapshots before assigning it to another account."
+        raise Refused(531, text)
+    owner = _new_owner(cloud, call)
+    if owner.state != "enabled":
+        text = f"Unable to assign volume to destination account [{owner.told()}], as it is in [{owner.state.upper()}] state."
+        raise Refused(431, text)
+    if owner.name == volume.account:
+        raise Refused(431, f"The new account and the old account are the same [{owner.told()}].")
+
+
+def _new_owner(cloud: Cloud, call: Call) -> Account:
+    if isinstance(call["projectid"], Plain) and call.has("accountid"):
+        raise Refused(431, "Both 'accountid' and 'projectid' were informed. You must inform only one of them.")
+    if isinstance(call["projectid"], Plain):
+        return cloud.accounts[call["projectid"].account]
+    found: Account | None = call["accountid"]
+    if found is None:
+        raise Refused(431, "UUID of the destination account is invalid. No account was found with UUID [null].")
+    return found
+
+
 # --- details ----------------------------------------------------------------------------------------------------------
 
 DETAILED = (Param("resourceid", required=True), Param("resourcetype", required=True))
@@ -194,13 +244,39 @@ def add_detail(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Details of a volume, for administrators."""
 
     def finish() -> dict[str, Any]:
-        volume = cloud.volumes.get(call["resourceid"])
-        if volume is None or call["resourcetype"].lower() != "volume":
-            raise Refused(431, f"Unable to find resource by uuid {call['resourceid']} and type {call['resourcetype']}")
-        volume.details |= {row["key"]: row.get("value", "") for row in call.mapped("details") if "key" in row}
+        _detailed(cloud, call).details |= {
+            row["key"]: row.get("value", "") for row in call.mapped("details") if "key" in row
+        }
         return {"success": True}
 
     return cloud.submit(call, finish)
+
+
+@command(
+    "removeResourceDetail",
+    *DETAILED,
+    Param("key"),
+    roles=ADMIN,
+    java=JAVA + "RemoveResourceDetailCmd",
+    asynchronous=True,
+)
+def remove_detail(cloud: Cloud, call: Call) -> dict[str, Any]:
+    """One detail of a volume is gone, or all are."""
+
+    def finish() -> dict[str, Any]:
+        volume = _detailed(cloud, call)
+        gone = volume.details.keys() if call["key"] is None else {call["key"]}
+        volume.details = {key: value for key, value in volume.details.items() if key not in gone}
+        return {"success": True}
+
+    return cloud.submit(call, finish)
+
+
+def _detailed(cloud: Cloud, call: Call) -> Volume:
+    volume = cloud.volumes.get(call["resourceid"])
+    if volume is None or call["resourcetype"].lower() != "volume":
+        raise Refused(431, f"Unable to find resource by uuid {call['resourceid']} and type {call['resourcetype']}")
+    return volume
 
 
 @command("listResourceDetails", Param("resourceid"), Param("resourcetype", required=True), Param("key"), roles=READERS)

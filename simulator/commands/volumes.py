@@ -429,7 +429,7 @@ def _check_detach(cloud: Cloud, call: Call, volume: Volume | None) -> None:
     Param("state"),
     Param("zoneid", "Zone"),
     Param("diskofferingid", "DiskOffering"),
-    Param("storageid", "StoragePool"),
+    Param("storageid", "StoragePool", privileged=True),
     roles=READERS,
 )
 def list_volumes(cloud: Cloud, call: Call) -> dict[str, Any]:
@@ -460,7 +460,7 @@ def _matches(call: Call, volume: Volume) -> bool:
 def _paged(call: Call, rows: list[Volume]) -> list[Volume]:
     """CS-WIR-22: newest first by the second of creation; within one second every page has an order of its own."""
     number, size = call["page"], call["pagesize"]
-    if not number or not size or size < 0:
+    if number is None or size is None or size < 1:
         return rows
     ordered = sorted(rows, key=_second, reverse=True)
     first = min((max(1, number) - 1) * size, len(ordered))

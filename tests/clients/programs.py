@@ -51,11 +51,11 @@ class Program:
             return lines(text)
         return blank(json.loads(text)) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
 
-    def played(self, url: str, keys: Keys, folder: Path) -> list[Row]:
-        """Runs the program, unchanged, in an empty folder."""
+    def played(self, url: str, keys: Keys, folder: Path, more: Mapping[str, str] | None = None) -> list[Row]:
+        """Runs the program, unchanged, in an empty folder; `more` are variables of its environment."""
         script = folder / self.text
         script.write_text(records.text(f"clients/{self.text}"))
-        return self.rows(environment.run(self.call(script), url, keys, folder), folder)
+        return self.rows(environment.run(self.call(script), url, keys, folder, more), folder)
 
 
 def id_of(step: str, key: str, name: str) -> str:

@@ -104,7 +104,7 @@ def _account(cloud: Cloud, clock: TurnedClock, name: str, state: str) -> None:
 
 
 def _user(cloud: Cloud, clock: TurnedClock, name: str, state: str) -> None:
-    cloud.accounts[name].user_state = state
+    cloud.accounts[name].users[0].state = state
 
 
 def _zone(cloud: Cloud, clock: TurnedClock, state: str) -> None:

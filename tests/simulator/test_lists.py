@@ -7,7 +7,24 @@ from typing import Any
 import pytest
 
 from simulator.commands.accounts import LIMITED
-from tests.simulator.world import DISK, HOST, NET, POOL, POOL_B, TEMPLATE, WITH_PASSWORD, ZONE, No, World, pool, template
+from simulator.estate import ROOT_DOMAIN
+from tests.simulator.world import (
+    DISK,
+    FOR_DR,
+    HOST,
+    NET,
+    POOL,
+    POOL_B,
+    SUB_DOMAIN,
+    TEMPLATE,
+    WITH_PASSWORD,
+    ZONE,
+    No,
+    World,
+    machine,
+    pool,
+    template,
+)
 
 
 def names(answer: dict[str, Any], key: str) -> list[str]:
@@ -81,8 +98,62 @@ def test_accounts_of_others_are_for_those_who_may_act_for_them(world: World) -> 
     assert names(world.now("listAccounts", "admin", name="other"), "account") == ["other"]
 
 
+@pytest.mark.parametrize(
+    ("who", "asked", "expected"),
+    [
+        ("admin", {"domainid": ROOT_DOMAIN}, {"of-dr", "of-other"}),
+        ("admin", {"domainid": SUB_DOMAIN}, {"of-domadmin"}),
+        ("admin", {"domainid": ROOT_DOMAIN, "isrecursive": "true"}, {"of-dr", "of-other", "of-domadmin"}),
+        ("admin", {"domainid": ROOT_DOMAIN, "account": "other"}, {"of-other"}),
+        ("domadmin", {"domainid": SUB_DOMAIN}, {"of-domadmin"}),
+        ("dr", {"domainid": ROOT_DOMAIN}, {"of-dr"}),
+    ],
+)
+def test_a_list_of_a_domain_holds_what_its_accounts_have(
+    world: World, who: str, asked: dict[str, str], expected: set[str]
+) -> None:
+    for account in ("dr", "other", "domadmin"):
+        world.done("createVolume", account, name=f"of-{account}", zoneid=ZONE, diskofferingid=DISK, size=1)
+    assert {row["name"] for row in world.now("listVolumes", who, **asked).get("volume", [])} == expected
+
+
+@pytest.mark.parametrize(
+    ("who", "asked", "code", "said"),
+    [
+        ("domadmin", {"domainid": ROOT_DOMAIN}, 531, "does not have permission to operate within domain"),
+        ("dr", {"domainid": SUB_DOMAIN}, 531, "does not have permission to operate within domain"),
+        ("dr", {"domainid": ROOT_DOMAIN, "account": "other"}, 531, "Caller does not have permission"),
+        ("admin", {"domainid": SUB_DOMAIN, "account": "other"}, 431, "could not find account other in domain"),
+        ("admin", {"account": "domadmin"}, 431, "could not find account domadmin in domain"),
+    ],
+)
+def test_a_list_of_a_domain_is_for_those_who_may_look_there(
+    world: World, who: str, asked: dict[str, str], code: int, said: str
+) -> None:
+    refused = world.now("listVolumes", who, **asked)
+    assert isinstance(refused, No)
+    assert (refused.code, said in (refused.text or "")) == (code, True), refused
+
+
+@pytest.mark.parametrize(
+    ("who", "asked", "code", "said"),
+    [
+        ("admin", {"account": "dr"}, 431, "Account must be specified with domainId parameter"),
+        ("admin", {"account": "dr", "domainid": SUB_DOMAIN}, 431, "Unable to find account by name dr in domain"),
+        ("domadmin", FOR_DR, 531, "Caller does not have permission"),
+        ("other", FOR_DR, 531, "Caller does not have permission"),
+    ],
+)
+def test_nothing_is_made_for_an_account_that_is_not_there_or_not_the_caller_s(
+    world: World, who: str, asked: dict[str, str], code: int, said: str
+) -> None:
+    refused = world.now("deployVirtualMachine", who, **machine("for-dr"), **asked)
+    assert isinstance(refused, No)
+    assert (refused.code, said in (refused.text or "")) == (code, True), refused
+
+
 def test_a_limit_is_told_set_and_kept(world: World) -> None:
-    world.now("updateResourceLimit", "admin", account="dr", resourcetype=2, max=1)
+    world.now("updateResourceLimit", "admin", **FOR_DR, resourcetype=2, max=1)
     (row,) = world.now("listResourceLimits", resourcetype=2)["resourcelimit"]
     assert (row["resourcetypename"], row["max"]) == ("volume", 1)
     world.volume()

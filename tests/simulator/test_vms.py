@@ -9,6 +9,7 @@ import pytest
 from tests.simulator.world import (
     CUSTOM,
     FIXED,
+    FOR_DR,
     FREE,
     L2,
     MASKED,
@@ -55,8 +56,8 @@ def names(world: World) -> dict[str, str]:
 
 def test_CS_DEP_01_exactly_one_of_template_volume_and_snapshot(world: World) -> None:
     assert refused(world, templateid=None) == No("call", 530, MASKED)
-    assert refused(world, "admin", templateid=None, account="dr") == No("call", 530, ONE_SOURCE)
-    assert refused(world, "admin", volumeid=world.ready(), account="dr") == No("call", 530, ONE_SOURCE)
+    assert refused(world, "admin", templateid=None, **FOR_DR) == No("call", 530, ONE_SOURCE)
+    assert refused(world, "admin", volumeid=world.ready(), **FOR_DR) == No("call", 530, ONE_SOURCE)
 
 
 def test_CS_DEP_02_up_to_4_20_a_missing_template_is_a_missing_parameter() -> None:
@@ -201,14 +202,14 @@ def test_a_limit_is_535(world: World, kind: str, limit: int) -> None:
 def test_CS_DEP_11_a_disabled_zone_is_531_for_users(world: World) -> None:
     world.cloud.plain["Zone"][ZONE].fields["allocationstate"] = "Disabled"
     assert refused(world).code == 531
-    assert "id" in refused(world, "admin", account="dr")
+    assert "id" in refused(world, "admin", **FOR_DR)
 
 
 def test_CS_DEP_12_without_a_pool_that_is_up_it_is_534(world: World) -> None:
     world.pools(state="Maintenance")
     assert refused(world) == No("call", 534, MASKED)
     said = "There are no available pools in the UP state for vm deployment"
-    assert refused(world, "admin", account="dr") == No("call", 534, said)
+    assert refused(world, "admin", **FOR_DR) == No("call", 534, said)
 
 
 def test_CS_DEP_13_startvm_false_leaves_a_stopped_vm_with_an_allocated_root_and_addresses(world: World) -> None:
@@ -235,9 +236,9 @@ def test_CS_DEP_14_customid_is_for_root_administrators_and_once(world: World) ->
     said = "Please check your permissions, you are not allowed to create/update custom id"
     assert refused(world, customid=wanted) == No("call", 531, said)
     assert names(world) == {}
-    assert refused(world, "admin", customid=wanted, account="dr")["id"] == wanted
+    assert refused(world, "admin", customid=wanted, **FOR_DR)["id"] == wanted
     again = f"UUID: {wanted} already exists so can't create/update with custom id"
-    assert refused(world, "admin", name="second", customid=wanted, account="dr") == No("call", 431, again)
+    assert refused(world, "admin", name="second", customid=wanted, **FOR_DR) == No("call", 431, again)
 
 
 def test_CS_DEP_14_so_it_is_for_volumes(world: World) -> None:
@@ -283,7 +284,7 @@ def test_CS_DEP_16_no_capacity_at_the_first_start_leaves_an_error_without_volume
 
 def test_CS_DEP_17_bios_without_boot_mode_is_530(world: World) -> None:
     assert refused(world, boottype="BIOS") == No("call", 530, MASKED)
-    assert refused(world, "admin", boottype="BIOS", account="dr").text.startswith("Cannot invoke ")
+    assert refused(world, "admin", boottype="BIOS", **FOR_DR).text.startswith("Cannot invoke ")
 
 
 @pytest.mark.parametrize("mode", ["LEGACY", "SECURE", "secure"], ids=lambda m: f"CS-DEP-18-{m}")
@@ -313,7 +314,7 @@ def test_an_address_that_cannot_be_had_leaves_a_vm_in_error(world: World, addres
     wanted = taken if address == "taken" else address
     assert refused(world, ipaddress=wanted) == No("call", 530, MASKED)
     assert names(world)["guest"] == "Error"
-    told = refused(world, "admin", name="guest2", ipaddress=wanted, account="dr")
+    told = refused(world, "admin", name="guest2", ipaddress=wanted, **FOR_DR)
     assert told.text.startswith("Unable to acquire Guest IP address for network ")
 
 

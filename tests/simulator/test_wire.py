@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.signing import expiring, send, signature, signed
-from tests.simulator.world import MASKED, NOBODY, NOT_YOURS, No, World, machine
+from tests.simulator.world import FOR_DR, MASKED, NOBODY, NOT_YOURS, No, World, machine
 
 UNSIGNED = "unable to verify user credentials and/or request signature"
 UNKNOWN = (
@@ -39,10 +39,12 @@ def test_a_401_has_neither_class_number_nor_description(world: World, how: str) 
     assert "X-Description" not in reply.headers
 
 
-@pytest.mark.parametrize("what", ["state", "user_state"], ids=["CS-WIR-01-account", "CS-WIR-01-user"])
-def test_a_disabled_account_or_user_is_401(world: World, what: str) -> None:
+@pytest.mark.parametrize("state", ["disabled", "locked"])
+@pytest.mark.parametrize("whose", ["account", "user"], ids=["CS-WIR-01-account", "CS-WIR-01-user"])
+def test_a_disabled_or_locked_account_or_user_is_401(world: World, whose: str, state: str) -> None:
     assert send(world, signed("listZones")).status == 200
-    setattr(world.cloud.accounts["dr"], what, "disabled")
+    account = world.cloud.accounts["dr"]
+    (account if whose == "account" else account.users[0]).state = state
     assert send(world, signed("listZones")).status == 401
 
 
@@ -173,6 +175,23 @@ def test_pages_of_three(world: World, params: dict[str, Any], rows: int | None) 
     assert (answer["count"], len(answer["volume"]) if "volume" in answer else None) == (3, rows)
 
 
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"page": "", "pagesize": " "}, 3),
+        ({"page": "+1", "pagesize": "2"}, 2),
+        ({"page": 2**31, "pagesize": 2}, "Unable to execute API command listvolumes due to invalid value 2147483648"),
+        ({"page": "1.5", "pagesize": 2}, "Unable to execute API command listvolumes due to invalid value 1.5"),
+        ({"page": 1, "pagesize": -2}, MASKED),
+    ],
+)
+def test_numbers_of_pages_are_whole_and_fit(world: World, params: dict[str, Any], told: Any) -> None:
+    _several(world, 3)
+    answer = world.now("listVolumes", **params)
+    found = (answer.text or "")[: len(told)] if isinstance(answer, No) else len(answer["volume"])
+    assert found == told, answer
+
+
 def _many(world: World, number: int) -> None:
     row = world.cloud.volumes[world.volume()]
     for index in range(number - 1):
@@ -230,7 +249,7 @@ def test_CS_WIR_13_too_many_calls_a_second_are_429_and_root_administrators_exemp
 def test_CS_WIR_14_an_unexpected_fault_is_530_its_text_masked_for_all_but_root_administrators(world: World) -> None:
     params = {**machine("x"), "boottype": "BIOS"}
     assert world.now("deployVirtualMachine", **params) == No("call", 530, MASKED)
-    assert world.now("deployVirtualMachine", "admin", **params, account="dr").text != MASKED
+    assert world.now("deployVirtualMachine", "admin", **params, **FOR_DR).text != MASKED
 
 
 def _nulls(value: Any) -> bool:

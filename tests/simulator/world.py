@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator import Cloud, TurnedClock, load_estate
+from simulator.estate import ROOT_DOMAIN
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 GIB = 1024**3
@@ -27,6 +28,7 @@ NET, L2, NET_B, FOREIGN = (f"60000000-0000-4000-8000-00000000000{n}" for n in (1
 HOST = "70000000-0000-4000-8000-000000000001"
 NOBODY = "00000000-0000-4000-8000-00000000dead"
 SUB_DOMAIN = "80000000-0000-4000-8000-000000000002"
+FOR_DR = {"account": "dr", "domainid": ROOT_DOMAIN}
 
 
 def estate(**more: Any) -> dict[str, Any]:

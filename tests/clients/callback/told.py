@@ -1,14 +1,19 @@
 """Ansible runs this: it writes what every task of a play came to as a JSON line, to the file that CLIENTS_TOLD names.
 
 A line holds the task's name, whether it changed something or failed, which keys its result has (`keys`), and the result.
+It loads what CLIENTS_LOADED names, so that the processes that Ansible forks for its tasks have it already.
 """
 
+import importlib
 import json
 import os
 
 from ansible.plugins.callback import CallbackBase
 
 ANSIBLES_OWN = ("changed", "failed", "msg", "invocation", "diff", "exception", "warnings", "deprecations", "_ansible_no_log")
+
+for _name in os.environ.get("CLIENTS_LOADED", "").split():
+    importlib.import_module(_name)
 
 
 class CallbackModule(CallbackBase):
