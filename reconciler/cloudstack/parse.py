@@ -163,15 +163,93 @@ class _Policy(_Row):
         return self.id
 
 
+class _Service(_Row):
+    name: str
+
+
 class _Network(_Row):
     id: Id
     name: str = ""
     type: str = ""
     state: str = ""
     zoneid: Id
+    service: tuple[_Service, ...] | None = None
+    egressdefaultpolicy: Truth | None = None
+    gateway: str | None = None
+    ip6gateway: str | None = None
+    ip4routing: str | None = None
+    vpcid: Id | None = None
+    broadcasturi: str | None = None
+    vlan: str | None = None
+    physicalnetworkid: Id | None = None
+    traffictype: str = "Guest"
+    issystem: Truth = False
 
     def record(self) -> Network:
-        return Network(self.id, self.name, self.type, self.state, self.zoneid)
+        return Network(
+            self.id, self.name, self.type, self.state, self.zoneid,
+            services=None if self.service is None else frozenset(s.name for s in self.service),
+            egress_open=self.egressdefaultpolicy,
+            gateway=self.gateway,
+            gateway6=self.ip6gateway,
+            routed=bool(self.ip4routing),
+            vpc_id=self.vpcid,
+            vlan=self.broadcasturi or (f"vlan://{self.vlan}" if self.vlan else None),
+            physical=self.physicalnetworkid,
+            traffic=self.traffictype,
+            system=self.issystem,
+        )  # fmt: skip
+
+
+class _Rule(_Row):
+    """A rule around a network. What is not there is everything."""
+
+    id: Id
+    protocol: str = "all"
+    startport: Number | None = None
+    endport: Number | None = None
+    destcidrlist: str | None = None
+
+    def record(self) -> str:
+        ports = "" if self.startport is None else f" {self.startport}-{self.endport or self.startport}"
+        return f"{self.protocol}{ports} to {self.destcidrlist or 'everywhere'}"
+
+
+class _Forwarding(_Row):
+    id: Id
+    protocol: str = ""
+    publicport: str | Number = ""
+    ipaddress: str = ""
+
+    def record(self) -> str:
+        return f"{self.protocol} {self.publicport} of {self.ipaddress}"
+
+
+class _Balancer(_Row):
+    id: Id
+    name: str = ""
+    publicport: str | Number = ""
+    publicip: str = ""
+
+    def record(self) -> str:
+        return f"{self.name}, {self.publicport} of {self.publicip}"
+
+
+class _Vpn(_Row):
+    id: Id
+    publicip: str = ""
+
+    def record(self) -> str:
+        return f"at {self.publicip}"
+
+
+class _Address(_Row):
+    id: Id
+    ipaddress: str = ""
+    isstaticnat: Truth = False
+
+    def record(self) -> str | None:
+        return self.ipaddress if self.isstaticnat else None
 
 
 class _Zone(_Row):
@@ -247,6 +325,14 @@ SNAPSHOTS = Kind("listSnapshots", "snapshot", _VolumeSnapshot)
 POLICIES = Kind("listSnapshotPolicies", "snapshotpolicy", _Policy)
 VM_SNAPSHOTS = Kind("listVMSnapshot", "vmsnapshot", _VmSnapshot)
 NETWORKS = Kind("listNetworks", "network", _Network)
+DOORS: Mapping[str, tuple[Kind, str]] = {
+    "egress": (Kind("listEgressFirewallRules", "firewallrule", _Rule), "networkid"),
+    "vpns": (Kind("listRemoteAccessVpns", "remoteaccessvpn", _Vpn), "networkid"),
+    "static_nats": (Kind("listPublicIpAddresses", "publicipaddress", _Address), "associatednetworkid"),
+    "forwardings": (Kind("listPortForwardingRules", "portforwardingrule", _Forwarding), "networkid"),
+    "balancers": (Kind("listLoadBalancerRules", "loadbalancerrule", _Balancer), "networkid"),
+}
+"""What may be open in a network's router: the list that tells, and its filter for one network."""
 ZONES = Kind("listZones", "zone", _Zone)
 JOBS = Kind("listAsyncJobs", "asyncjobs", _Job)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from plans.observed import Capabilities, Machine, Network, VmSnapshot, Volume, VolumeSnapshot
+from plans.observed import Capabilities, Doors, Machine, Network, VmSnapshot, Volume, VolumeSnapshot
 from reconciler.cloudstack import answers, parse, permit, signing
 from reconciler.cloudstack.errors import CloudError, LookFailed, NotAllowed, Unauthorised
 from reconciler.cloudstack.outcomes import JobResult, JobUnknown, JobVanished
@@ -109,6 +109,18 @@ class Reader:
     def networks(self) -> tuple[Network, ...]:
         """All networks that the account may use."""
         return self._list(parse.NETWORKS)
+
+    def doors(self, network_id: str) -> Doors:
+        """What is open in the router of that network; what this account's role may not list is None."""
+        found: dict[str, tuple[str, ...] | None] = {}
+        for name, (kind, parameter) in parse.DOORS.items():
+            try:
+                rows = self._list(kind, **{parameter: permit.uuid(parameter, network_id)})
+            except (NotAllowed, Unauthorised):  # as in `_account`
+                found[name] = None
+            else:
+                found[name] = tuple(row for row in rows if row is not None)
+        return Doors(**found)
 
     def zones(self) -> tuple[parse.Zone, ...]:
         """The zones that the account may use."""

@@ -49,9 +49,16 @@ class _Server:
         with self._ended:
             return breaker.admits(self._breaker, self.rules, self._clock(), is_read=verb is Verb.READ)
 
-    def ask(self, command: str, arguments: Mapping[str, signing.Value]) -> Said:
-        """One call, when its turn has come. Raises what `transport.send` and `answers.opened` raise, and `NotAsked`."""
+    def ask(self, command: str, arguments: Mapping[str, signing.Value], until: datetime | None = None) -> Said:
+        """One call, when its turn has come. Raises what `transport.send` and `answers.opened` raise, and `NotAsked`.
+
+        From `until` on nothing is sent, however long the call waited for its turn, or the process slept.
+        """
         began = self._admitted(command)
+        if until is not None and self._clock() >= until.timestamp():
+            self._over(command, began, Verdict.SILENT, None)
+            then = "whoever leads this VM now goes on; nothing was changed"
+            raise NotAsked("not asked: the lease lapsed before its turn came", self.transport.where(command), then)
         try:
             said = answers.opened(self.transport.send(command, arguments), self.transport.where(command))
         except InvariantViolated:
@@ -165,8 +172,8 @@ class Servers:
         for server in self._all:
             server.lower(calls, interval)
 
-    def ask(self, command: str, arguments: Mapping[str, signing.Value]) -> Said:
-        """The content of the answer, or the server's no, after as many tries as the verb allows.
+    def ask(self, command: str, arguments: Mapping[str, signing.Value], until: datetime | None = None) -> Said:
+        """The content of the answer, or the server's no, after as many tries as the verb allows, none from `until` on.
 
         Raises `InvariantViolated` (nothing was sent), `Unreachable`, `WrongAddress` or `BadAnswer`.
         """
@@ -174,7 +181,7 @@ class Servers:
         try:
             for attempt in self._attempts(verb):
                 with attempt:
-                    return self._taken(verb, command, arguments)
+                    return self._taken(verb, command, arguments, until)
         except _TurnedAway as last:
             return last.no
         raise AssertionError("stamina ends with a return or an exception")
@@ -193,26 +200,26 @@ class Servers:
             )
         )
 
-    def _taken(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value]) -> Said:
+    def _taken(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value], until: datetime | None) -> Said:
         """One try. A no that may pass is raised, for stamina tries again what is raised."""
-        said = self._of_any(verb, command, arguments)
+        said = self._of_any(verb, command, arguments, until)
         if isinstance(said, No) and again(verb, said):
             raise _TurnedAway(said)
         return said
 
-    def _of_any(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value]) -> Said:
+    def _of_any(self, verb: Verb, command: str, arguments: Mapping[str, signing.Value], until: datetime | None) -> Said:
         """One try: the first server, and the next ones while this verb may go elsewhere with what came."""
         *first, last = self._open_to(verb)
         for server in first:
             try:
-                said = server.ask(command, arguments)
+                said = server.ask(command, arguments, until)
             except CloudError as fault:
                 if not elsewhere(verb, fault):
                     raise
             else:
                 if not (isinstance(said, No) and elsewhere(verb, said)):
                     return said
-        return last.ask(command, arguments)
+        return last.ask(command, arguments, until)
 
     def _open_to(self, verb: Verb) -> tuple[_Server, ...]:
         """The servers that may be asked now, as they were named; when there is none the first one, which will say why."""

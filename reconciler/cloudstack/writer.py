@@ -8,9 +8,8 @@ came of it. A connection that breaks after sending is `Unknown`. Journaling befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from plans.observed import Machine, VmSnapshot, Volume, VolumeSnapshot
@@ -104,10 +103,8 @@ class Writer:
     `CloudError` when a fresh look that a rule wants did not succeed. In both cases nothing was sent.
     """
 
-    def __init__(
-        self, servers: Servers, reader: Reader, clock: Callable[[], datetime], allowed: Permit, looks: Looks | None = None
-    ) -> None:
-        self._servers, self._reader, self._clock, self._permit = servers, reader, clock, allowed
+    def __init__(self, servers: Servers, reader: Reader, allowed: Permit, looks: Looks | None = None) -> None:
+        self._servers, self._reader, self._permit = servers, reader, allowed
         self._looks: Looks = looks or reader
 
     # --- the guest ----------------------------------------------------------------------------------------------------
@@ -296,11 +293,9 @@ class Writer:
         return self._send(command, {**arguments, "customjobid": permit.own_job_id(job_id)})
 
     def _send(self, command: str, arguments: Mapping[str, signing.Value]) -> CallOutcome:
-        if self._permit.until is not None and self._clock() >= self._permit.until:  # the looks above may have taken long
-            return _not_yet("the lease lapsed before it was sent")
         where = self._servers.where(command)
         try:
-            content = self._servers.ask(command, arguments)
+            content = self._servers.ask(command, arguments, self._permit.until)
             if not isinstance(content, answers.No):
                 return parse.outcome(content, where)
         except Unreachable as lost:

@@ -39,6 +39,7 @@ def made(tail: str) -> str:
 ZONE, APPLIANCE, TEMPLATE, OFFERING = made("a1"), made("a"), made("e1"), made("c1")
 TEST_NET, LAN = made("b3"), made("b1")
 DB3 = tuple(f"3d000000-0000-4000-8000-00000000200{n}" for n in range(3))
+ROUTED = "00000000-0000-4000-8000-0000000000b1"
 ALIEN = "e915ef05-ddf5-48d5-8352-a01300609717"
 DEVICES = {DB3[0]: 0, DB3[1]: 1, DB3[2]: 2}
 HOME = {DB3[0]: 2, DB3[1]: 4, DB3[2]: 5}
@@ -325,6 +326,11 @@ READS: Mapping[str, Callable[[Stage], Any]] = {
     "listVMSnapshot": lambda s: s.client.vm_snapshots(),
     "listSnapshotPolicies": lambda s: s.client.policies_of(DB3[0]),
     "listNetworks": lambda s: s.client.networks(),
+    "listEgressFirewallRules": lambda s: s.client.doors(ROUTED).egress,
+    "listRemoteAccessVpns": lambda s: s.client.doors(ROUTED).vpns,
+    "listPublicIpAddresses": lambda s: s.client.doors(ROUTED).static_nats,
+    "listPortForwardingRules": lambda s: s.client.doors(ROUTED).forwardings,
+    "listLoadBalancerRules": lambda s: s.client.doors(ROUTED).balancers,
     "listZones": lambda s: s.client.zones(),
     "listAsyncJobs": lambda s: s.client.busy(),
     "queryAsyncJobResult": lambda s: s.client.job(made("f1")),

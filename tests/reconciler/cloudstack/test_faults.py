@@ -170,12 +170,15 @@ def test_a_read_is_right_or_fails_with_one_of_our_errors(world, command, fault):
     world.cloud.faults.clear()
     if fault["kind"] == "restart":
         return  # it changed what there is to see
+    if read is None:  # what is open in a router is not known where the role may not list it
+        assert fault.get("code") in (401, 432) or fault["kind"] == "clock-ahead"
+        return
     assert told(read) == told(READS[command](world)) or isinstance(read, JobVanished | JobUnknown)
 
 
 def told(read: Any) -> Any:
     """Pages come in another order than a whole list."""
-    return sorted(read, key=lambda record: record.id) if isinstance(read, tuple) else read
+    return sorted(read, key=lambda record: getattr(record, "id", record)) if isinstance(read, tuple) else read
 
 
 @pytest.mark.parametrize("command", [c for c in READS if c.startswith("list")])

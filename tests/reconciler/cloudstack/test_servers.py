@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -108,6 +110,18 @@ def test_refusals_never_open_the_breaker(client_for):
 
 
 # --- the budget -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lasts", "sent"), [(0.9, 0), (1.1, 1)])
+def test_a_change_whose_turn_comes_when_the_lease_has_lapsed_is_not_sent(client_for, lasts, sent):
+    hand = Hand()
+    with odd_server(lambda _: TAKEN) as server:
+        client = client_for(server.url, clock=hand.now, wait=hand.wait, limits=Limits(calls=1, interval=1.0))
+        assert stop(client) == Accepted(JOB)
+        leased = replace(PERMIT, until=hand.now() + timedelta(seconds=lasts))
+        told = client.writer(leased).stop(VM, forced=False, job_id=JOB)
+    assert len(server.received) == 1 + sent
+    assert isinstance(told, Accepted if sent else Refused)
 
 
 def test_no_second_holds_more_calls_than_allowed_whoever_calls_from_however_many_threads(client_for):

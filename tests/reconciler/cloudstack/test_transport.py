@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import pickle
+import subprocess
+import sys
 import traceback
 
 import pytest
 
 from reconciler.cloudstack import errors, signing
 from reconciler.cloudstack.client import Client, Endpoint
+from reconciler.cloudstack.leaving_out import leaving_out
 from reconciler.cloudstack.outcomes import Accepted, Refused, Unknown
 from reconciler.cloudstack.permit import Permit
 from tests.reconciler.cloudstack.conftest import KEY, NOW, SECRET, Hand
@@ -232,3 +237,18 @@ def test_one_client_serves_many_threads_over_few_connections(client_for):
         assert set(pool.map(lambda _: client.volumes(), range(60))) == {()}
     assert len(server.received) == 60
     assert {p["expires"] for p in server.received} == {f"{NOW:%Y-%m-%d}T14:10:00+0000"}
+
+
+def test_halves_of_a_library_that_are_not_used_are_not_loaded_even_where_they_are_installed(tmp_path):
+    for name in ("aiohttp", "pygments"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('loaded')", encoding="utf-8")
+    load = [sys.executable, "-c", "import reconciler.cloudstack.transport, sys; sys.exit('aiohttp' in sys.modules)"]
+    subprocess.run(load, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=60)
+
+
+def test_what_was_left_out_can_be_loaded_afterwards_and_what_was_loaded_stays():
+    with leaving_out("pickle", "colorsys"):
+        importlib.import_module("pickle")
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+    importlib.import_module("colorsys")
