@@ -41,6 +41,7 @@ def _duration(value: object) -> object:
 
 Reference = Annotated[str, BeforeValidator(_reference)]
 Address = Annotated[str, Field(pattern=r"^https?://[^@\s]+$", max_length=2048)]
+Base = Annotated[str, Field(pattern=r"^https?://[^@\s?#/][^@\s?#]*$", max_length=2048)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -117,6 +118,29 @@ class Limits(_Section):
     wait_at_most: Duration = timedelta(days=1)
 
 
+class VCenterLogin(_Section):
+    """A user of one vCenter; with `vms` (uuids) it is the own credential of these VMs and used for no others."""
+
+    host: str = Field(min_length=1, max_length=255)
+    username: str = Field(min_length=1, max_length=255)
+    password: Reference
+    vms: tuple[str, ...] = Field(default=(), max_length=10_000)
+
+
+class SourceSection(_Section):
+    """The source side: the VMware appliance, the replication system's API, the volume daemon; without address unused."""
+
+    appliance: Base | None = None
+    replication: Base | None = None
+    daemon: Base | None = None
+    token: Reference | None = None
+    credentials: tuple[VCenterLogin, ...] = Field(default=(), max_length=1000)
+    ca_file: Path | None = None
+    connect_timeout: Duration = timedelta(seconds=5)
+    read_timeout: Duration = timedelta(seconds=30)
+    sync_within: Duration = timedelta(minutes=30)
+
+
 class _Source(pydantic_settings.PydanticBaseSettingsSource):
     """The settings file as a source beneath the environment."""
 
@@ -145,6 +169,7 @@ class Settings(pydantic_settings.BaseSettings):
     test: TestBounds = TestBounds()
     networks: Networks = Networks()
     engine: Limits = Limits()
+    source: SourceSection = SourceSection()
 
     @property
     def database_url(self) -> str:

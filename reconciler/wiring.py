@@ -6,11 +6,13 @@ Called by the command line, the daemon and tests. It fails here, with a sentence
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pydantic
 
@@ -23,6 +25,9 @@ from reconciler.settings import Settings, SettingsError
 from reconciler.store import legacy
 from reconciler.store.database import Database
 from specs.load import Bounds
+
+if TYPE_CHECKING:
+    from reconciler.source.reach import SourceSide
 
 
 def settings_path() -> Path:
@@ -66,6 +71,37 @@ def client(found: Settings, clock: Clock) -> Client:
     return Client(endpoints, clock.now, limits=limits, wait=lambda s: clock.wait(timedelta(seconds=s), never))
 
 
+def source_side(found: Settings, clock: Clock) -> SourceSide:
+    """The source side's services that are configured; the token and the passwords are read here and go nowhere else."""
+    from reconciler.source import appliance, daemon, door, logins, reach, replication
+
+    section = found.source
+    token = pydantic.SecretStr(found.secret(section.token)) if section.token else None
+
+    def opened(url: str, *, with_token: bool) -> door.Door:
+        return door.Door(
+            url.rstrip("/"),
+            token if with_token else None,
+            _anchored(found, section.ca_file),
+            section.connect_timeout.total_seconds(),
+            section.read_timeout.total_seconds(),
+        )
+
+    credentials = tuple(
+        logins.Credential(
+            door.Login(row.host, row.username, pydantic.SecretStr(found.secret(row.password))),
+            frozenset(vm.lower() for vm in row.vms),
+        )
+        for row in section.credentials
+    )
+    return reach.SourceSide(
+        appliance.Appliance(opened(section.appliance, with_token=False), clock) if section.appliance else None,
+        replication.Replication(opened(section.replication, with_token=True), clock) if section.replication else None,
+        daemon.Daemon(opened(section.daemon, with_token=True)) if section.daemon else None,
+        credentials,
+    )
+
+
 def bounds(found: Settings, path: Path | None = None) -> Bounds:
     """The bounds that specs are checked against, naming where they come from."""
     where = str(path or settings_module.FILE_NAME)
@@ -78,8 +114,8 @@ def bounds(found: Settings, path: Path | None = None) -> Bounds:
 
 
 def owner() -> str:
-    """What this process calls itself in leases: machine and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """What this process calls itself in leases: machine, process, and a chance number (containers number theirs alike)."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
