@@ -1,8 +1,8 @@
-"""Runs the migrations on a connection that is handed in. Called by `reconciler.store.database.upgrade`."""
+"""Runs the migrations on a connection that is handed in. Called by `reconciler.store.database` and `.upkeep`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 VERSION_TABLE = "fr_schema_version"
+BASE = "base"
 LOCK, LOCK_SECONDS = "failover-upgrade", 60
 
 
@@ -45,6 +46,27 @@ def upgrade(connection: sa.Connection) -> bool:
             return False
         command.upgrade(config(connection), "head")
         return True
+
+
+def downgrade(connection: sa.Connection, to: str, look: Callable[[], None]) -> bool:
+    """Bring our tables back to a version of `versions()`, or with `BASE` remove them. Returns whether anything was done.
+
+    `look` is called when nobody else migrates any more, and raises where it must not be. Raises TimeoutError as `upgrade`.
+    """
+    with _alone(connection):
+        now = current(connection)
+        if now is None or (to != BASE and now <= to):
+            return False
+        look()
+        command.downgrade(config(connection), to)
+        if to == BASE:
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+        return True
+
+
+def versions() -> tuple[str, ...]:
+    """Every version there is, oldest first."""
+    return tuple(sorted(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()))
 
 
 @contextmanager

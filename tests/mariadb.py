@@ -25,16 +25,17 @@ USER, PASSWORD = "failover", "canary-password-7d1e"
 PATIENCE = 30.0
 PROGRAMS = ("mariadbd", "mariadb-install-db")
 MISSING = "MariaDB is not installed: `apt-get install mariadb-server` lets this test run"
-# Nothing has to survive these servers, so nothing is waited for until it is on the disk.
 OPTIONS = (
     "--no-defaults",
-    "--innodb-flush-log-at-trx-commit=0",
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=8M",
     "--innodb-use-native-aio=0",
-    "--skip-innodb-doublewrite",
     "--innodb-lock-wait-timeout=10",
 )
+# Nothing has to survive these servers, so nothing is waited for until it is on the disk.
+FLEETING = ("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")
+# These lose nothing that was committed when they are killed, for the machine goes on.
+LASTING = ("--innodb-flush-log-at-trx-commit=2",)
 SERVING = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -46,10 +47,35 @@ SERVING = (
 
 @dataclass
 class Server:
-    """A running server. `url` makes an address for SQLAlchemy, `fresh` an empty database."""
+    """A server. `url` makes an address for SQLAlchemy, `fresh` an empty database; `start` and `kill` bound its lives."""
 
     port: int
+    folder: Path
+    options: tuple[str, ...]
     _numbers: Iterator[int] = field(default_factory=count)
+    _process: subprocess.Popen[str] | None = None
+    _listening: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Have it serve, with what its folder holds; it is ready when this comes back."""
+        where = (f"--port={self.port}", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid")
+        command = (str(program("mariadbd")), *OPTIONS, *SERVING, *self.options, *_own(self.folder), *where)
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        ready, said = threading.Event(), list[str]()
+        self._listening = threading.Thread(target=_listen, args=(self._process.stderr, ready, said))
+        self._listening.start()
+        if not ready.wait(PATIENCE) or self._process.poll() is not None:
+            self.kill()
+            raise RuntimeError("MariaDB did not start:\n" + "".join(said[-20:]))
+
+    def kill(self) -> None:
+        """It is gone at once, as with `kill -9`; `start` has it come back on the same port."""
+        if self._process is not None and self._listening is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+            self._listening.join()
+            self._process.stderr.close()  # type: ignore[union-attr]
+            self._process = None
 
     def url(self, name: str, *, password: str = f":{PASSWORD}", user: str = USER) -> str:
         return f"mysql+pymysql://{user}{password}@127.0.0.1:{self.port}/{name}"
@@ -83,15 +109,20 @@ NO_TLS = ("--skip-ssl",)
 
 
 @contextmanager
-def serving(*tls: str) -> Iterator[Server]:
-    """A server with an empty data folder, and TLS by these options; killed at the end, there is nothing to keep."""
+def serving(*tls: str, lasting: bool = False) -> Iterator[Server]:
+    """A server with an empty data folder, and TLS by these options; killed at the end, there is nothing to keep.
+
+    One that is `lasting` may be killed before, and comes back with everything that was committed.
+    """
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
-        port = _free_port()
         _install(Path(folder))
-        with _launched(Path(folder), port, tls or NO_TLS):
-            server = Server(port)
+        server = Server(_free_port(), Path(folder), (*(LASTING if lasting else FLEETING), *(tls or NO_TLS)))
+        server.start()
+        try:
             server.say(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'", f"GRANT ALL ON *.* TO {USER}")
             yield server
+        finally:
+            server.kill()
 
 
 def _install(folder: Path) -> None:
@@ -100,28 +131,10 @@ def _install(folder: Path) -> None:
         if os.geteuid() == 0:
             shutil.chown(part, "mysql")
     more = ("--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal")
-    command = (str(program("mariadb-install-db")), *OPTIONS, *_own(folder), *more)
+    command = (str(program("mariadb-install-db")), *OPTIONS, *FLEETING, *_own(folder), *more)
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode != 0:
         raise RuntimeError(f"MariaDB could not fill {folder}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-@contextmanager
-def _launched(folder: Path, port: int, tls: tuple[str, ...]) -> Iterator[None]:
-    """The server from when it says that it is ready until it is killed."""
-    where = (f"--port={port}", f"--socket={folder}/socket", f"--pid-file={folder}/pid")
-    command = (str(program("mariadbd")), *OPTIONS, *SERVING, *tls, *_own(folder), *where)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        ready, said = threading.Event(), list[str]()
-        listening = threading.Thread(target=_listen, args=(process.stderr, ready, said))
-        listening.start()
-        try:
-            if not ready.wait(PATIENCE) or process.poll() is not None:
-                raise RuntimeError("MariaDB did not start:\n" + "".join(said[-20:]))
-            yield
-        finally:
-            process.kill()
-            listening.join()
 
 
 def _own(folder: Path) -> tuple[str, ...]:
@@ -151,6 +164,15 @@ def mariadb() -> Iterator[Server]:
     if not all(map(program, PROGRAMS)):
         pytest.skip(MISSING)
     with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mortal() -> Iterator[Server]:
+    """A server of this test process that tests may kill; each of them leaves it running."""
+    if not all(map(program, PROGRAMS)):
+        pytest.skip(MISSING)
+    with serving(lasting=True) as server:
         yield server
 
 

@@ -26,6 +26,8 @@ INDEXED = {
     "fr_events": ("vm_key",),
 }
 
+TABLES = ("fr_events", "fr_leases", "fr_dirty", "fr_points", "fr_placements", "fr_steps", "fr_runs", "fr_specs")
+
 
 def upgrade() -> None:
     _specs()
@@ -36,6 +38,11 @@ def upgrade() -> None:
     for table, columns in INDEXED.items():
         for column in columns:
             op.create_index(f"ix_{table}_{column}", table, [column], if_not_exists=True)
+
+
+def downgrade() -> None:
+    for table in TABLES:
+        op.drop_table(table, if_exists=True)
 
 
 def _table(name: str, *columns: sa.schema.SchemaItem, key: tuple[str, ...] = ("id",)) -> None:

@@ -46,3 +46,10 @@ def upgrade() -> None:
         if_not_exists=True,
         **OPTIONS,
     )
+
+
+def downgrade() -> None:
+    for table in ("fr_guest_points", "fr_clones"):
+        op.drop_table(table, if_exists=True)
+    if "strategy" in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("fr_runs")}:
+        op.drop_column("fr_runs", "strategy")

@@ -7,17 +7,21 @@ migrated unless asked for. No message carries a password: the URL is shown witho
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.sql import operators, visitors
 
 BUSY_MS = 5000
+TRIES, PATIENCE = 4, 20.0
+"""How often a transaction is tried in all, and for how many seconds another try is begun."""
+T = TypeVar("T")
 Connection = sa.Connection
 """A connection in a transaction, for those above who hand it on and never look into it."""
 
@@ -40,6 +44,14 @@ class DatabaseBusy(StoreError):
 
 class DatabaseUnreachable(StoreError):
     """No connection."""
+
+
+class DatabaseLost(DatabaseUnreachable):
+    """The connection broke in the midst of a transaction: nothing was written."""
+
+
+class DatabaseUnclear(DatabaseUnreachable):
+    """The connection broke while a transaction was being committed: only a look tells whether it was written."""
 
 
 class DatabaseUntrusted(DatabaseUnreachable):
@@ -70,29 +82,52 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A connection in a writing transaction: committed at the end, rolled back on any exception."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._transaction("BEGIN IMMEDIATE", writes=True) as connection:
             yield connection
+
+    def written(self, work: Callable[[sa.Connection], T], *, looks: bool = False) -> T:
+        """What `work` hands back, done in a writing transaction; as a whole once more where nothing of it was written.
+
+        That is so when others held what it needs (a deadlock, a lock waited for too long), and when the connection broke
+        before it was committed. `work` does nothing but read and write through its connection. Where the answer to a commit
+        was lost, `DatabaseUnclear` is raised, for a look to settle it; work that `looks` itself whether it is done already
+        is run again then, too. There are `TRIES` tries, and none begins after `PATIENCE` seconds.
+        """
+        passing = (DatabaseBusy, DatabaseLost, DatabaseUnclear) if looks else (DatabaseBusy, DatabaseLost)
+        until = time.monotonic() + PATIENCE  # real time on purpose: it is the server's, whatever clock the engine was handed
+        for left in reversed(range(TRIES)):
+            try:
+                with self.begin() as connection:
+                    return work(connection)
+            except passing:
+                if not left or time.monotonic() >= until:
+                    raise
+        raise AssertionError("the last try ends with a return or an exception")
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection for reading; on SQLite it does not wait for writers."""
-        with self._transaction("BEGIN") as connection:
+        with self._transaction("BEGIN", writes=False) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, words: str) -> Iterator[sa.Connection]:
+    def _transaction(self, words: str, writes: bool) -> Iterator[sa.Connection]:
         """A transaction. SQLite's own begins with these `words`: an event of SQLAlchemy that says them slows everything."""
+        ending = False
         try:
-            with self.engine.begin() as connection:
+            with self.engine.connect() as connection:
                 if self.is_sqlite:
                     connection.exec_driver_sql(words)
                 yield connection
+                if writes:
+                    ending = True
+                    connection.commit()
         except sa.exc.DBAPIError as fault:
-            raise self._told(fault) from fault
+            raise self._told(fault, ending) from fault
         except sa.exc.TimeoutError as fault:
             raise DatabaseBusy(f"all connections to the database {self.shown} are in use: try again") from fault
 
-    def _told(self, fault: sa.exc.DBAPIError) -> Exception:
+    def _told(self, fault: sa.exc.DBAPIError, ending: bool) -> Exception:
         name = _name(fault)
         for names, kind, then in _SENTENCES:
             if name.startswith(names):
@@ -100,6 +135,12 @@ class Database:
         about_tls = _about_tls(fault)
         if about_tls is not None:
             return DatabaseUntrusted(f"the server of the database {self.shown} {about_tls}")
+        if ending and not self.is_sqlite:
+            what = f"the connection to the database {self.shown} broke while a change was being committed ({name})"
+            return DatabaseUnclear(f"{what}: only a look tells whether it was; `failover status` shows what is so")
+        if fault.connection_invalidated:
+            what = f"the connection to the database {self.shown} broke ({name})"
+            return DatabaseLost(f"{what}: nothing was written; see whether the server runs, and try again")
         if isinstance(fault, sa.exc.OperationalError):
             then = "check that the server runs, and user, password and address"
             return DatabaseUnreachable(f"the database {self.shown} does not answer ({name}): {then}")
@@ -199,7 +240,7 @@ def _sqlite(url: URL) -> sa.Engine:
 
 def _mariadb(url: URL, ca_file: Path | None) -> sa.Engine:
     arguments: dict[str, object] = {"charset": "utf8mb4", "connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}
-    arguments["init_command"] = "SET time_zone = '+00:00'"
+    arguments["init_command"] = f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {BUSY_MS // 1000}"
     if ca_file is not None:
         arguments["ssl"] = _verified(ca_file)
     return sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=16, connect_args=arguments)

@@ -197,6 +197,7 @@ _OF_VMS: sa.BindParameter[Any] = sa.bindparam("of", expanding=True)
 _OPEN_RUNS = r.select().where(r.c.vm_key.in_(_OF_VMS) & _NOT_ENDED)
 _GUEST_NAMES = sa.select(r.c.guest_name).where(_NOT_ENDED & (r.c.vm_key != sa.bindparam("of")))
 _LAST_ATTEMPTS = sa.select(r.c.vm_key, sa.func.max(r.c.attempt)).where(r.c.vm_key.in_(_OF_VMS)).group_by(r.c.vm_key)
+_FROZEN = sa.select(r.c.id).where(r.c.state == RunState.PAUSED)
 _MOVING = sa.select(sa.func.count()).select_from(r).where(r.c.state.not_in([*ENDED, RunState.HOLDING]))
 _UNDONE = s.select().where(s.c.run_id.in_(_OF_VMS) & (s.c.state != StepState.DONE)).order_by(s.c.seq)
 _DIRTY = tables.dirty.select().where(tables.dirty.c.vm_key.in_(_OF_VMS))
@@ -245,6 +246,17 @@ def _first(connection: sa.Connection, wanted: Lease) -> Lease | None:
     return wanted
 
 
+def take_all(
+    connection: sa.Connection, vm_keys: Iterable[str], owner: str, now: datetime, ttl: timedelta
+) -> dict[str, Lease]:
+    """Take or renew the leases of these VMs; those that another owner holds are left out.
+
+    All processes take them in one order, so that no two wait for each other.
+    """
+    taken = ((key, take(connection, key, owner, now, ttl)) for key in sorted(vm_keys))
+    return {key: lease for key, lease in taken if lease is not None}
+
+
 def give_back(connection: sa.Connection, owner: str, now: datetime) -> None:
     """Let go of everything this owner holds, so that a successor need not wait."""
     lease = tables.leases
@@ -275,15 +287,19 @@ def together(
 ) -> list[R | Exception]:
     """Write for several VMs in one transaction, under their leases; a result for each, in order.
 
+    `write` may be called more than once: it speaks to the database alone, and what its last call wrote is what is there.
     Where one of them was overtaken, or shows a defect of ours, nothing is written, and each is written in a transaction of
     its own: such an item stops nobody else, and has the fault as its result.
     """
     if not items:
         return []
+
+    def work(connection: sa.Connection) -> list[R | Exception]:
+        fenced(connection, map(lease, items))
+        return list(write(connection, items))
+
     try:
-        with database.begin() as connection:
-            fenced(connection, map(lease, items))
-            return list(write(connection, items))
+        return database.written(work)
     except (Fenced, *DEFECTS) as fault:
         if len(items) == 1:
             return [fault]
@@ -361,6 +377,11 @@ def guest_names(connection: sa.Connection, vm_key: str) -> frozenset[str]:
 def moving(connection: sa.Connection) -> int:
     """How many runs are under way: neither ended nor holding."""
     return int(connection.execute(_MOVING).scalar_one())
+
+
+def frozen(connection: sa.Connection) -> frozenset[str]:
+    """The ids of the runs that stand at a safe point until a person says how they go on, as it is at this moment."""
+    return frozenset(connection.execute(_FROZEN).scalars())
 
 
 def latest(connection: sa.Connection) -> dict[str, Run]:

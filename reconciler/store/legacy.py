@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from plans.observed import Source
 from reconciler.store import joining, journal, tables
 from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown
+from reconciler.store.generation import Generation, recognise
 from reconciler.store.journal import Run
 
 MAX_ERROR = 60_000
@@ -45,7 +46,7 @@ READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ossea_configs": (("id", "name", "zone", "template_id", "service_offering_id", "oma_vm_id", "is_active"), ()),
     "cbt_history": (("id", "job_id", "change_id", "sync_success", "created_at"), ("disk_id", "sync_type")),
     "network_mappings": (
-        ("vm_id", "source_network_name", "destination_network_id", "destination_network_name"),
+        ("id", "vm_id", "source_network_name", "destination_network_id", "destination_network_name"),
         ("is_test_network",),
     ),
     "failover_jobs": (("job_id", "vm_id", "job_type", "status", "source_vm_name"), ()),
@@ -110,6 +111,7 @@ def find(
 class Legacy:
     """The replication tables of one database: which columns they have, and which words their enumerations know."""
 
+    generation: Generation
     tables: Mapping[str, sa.Table]
     statuses: frozenset[str] = field(default_factory=frozenset)
 
@@ -123,11 +125,19 @@ class Legacy:
     def sources(self, connection: sa.Connection) -> tuple[Source, ...]:
         """Every replicated VM, in a fixed number of queries."""
         rows = {name: self.fetch(connection, name) for name in READ}
+        rows["network_mappings"] += self.overflow(connection)
         return joining.sources(rows, _own_runs(connection))
 
     def fetch(self, connection: sa.Connection, table: str, *where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
         """Rows of a table as dictionaries of the columns that are used; absent tables are empty."""
         return _mapped(connection, self._select(table).where(*where)) if table in self.tables else []
+
+    def overflow(self, connection: sa.Connection, vm_key: str | None = None) -> list[dict[str, Any]]:
+        """The mappings, of one VM or of all, for which the replication system's table has no room; it stands in ours."""
+        if not sa.inspect(connection).has_table(tables.network_mappings.name):
+            return []
+        query = tables.network_mappings.select()
+        return _mapped(connection, query if vm_key is None else query.where(tables.network_mappings.c.vm_id == vm_key))
 
     def _select(self, table: str) -> sa.Select[Any]:
         wanted = self.tables[table]
@@ -321,7 +331,10 @@ def adopt(database: Database) -> Legacy:
     metadata = sa.MetaData()
     found = {name: _table(metadata, name, columns[None, name]) for name in READ if name in present}
     _refuse(database, [*_lacking(found), *_wordless(found)])
-    return Legacy(found, _words(found, "failover_jobs", "status"))
+    generation = recognise(found)
+    if not isinstance(generation, Generation):
+        raise _unknown(database, generation)
+    return Legacy(generation, found, _words(found, "failover_jobs", "status"))
 
 
 def _table(metadata: sa.MetaData, name: str, columns: Iterable[ReflectedColumn]) -> sa.Table:
@@ -331,11 +344,15 @@ def _table(metadata: sa.MetaData, name: str, columns: Iterable[ReflectedColumn])
 
 def _refuse(database: Database, differences: Sequence[str]) -> None:
     if differences:
-        text = "; ".join(differences)
-        raise SchemaUnknown(
-            f"the replication tables of {database.shown} are of a shape that is not known, and nothing was written: {text}. "
-            "Point `database.url` at the replication system's own database, or report this list"
-        )
+        raise _unknown(database, differences)
+
+
+def _unknown(database: Database, differences: Sequence[str]) -> SchemaUnknown:
+    text = "; ".join(differences)
+    return SchemaUnknown(
+        f"the replication tables of {database.shown} are of a shape that is not known, and nothing was written: {text}. "
+        "Point `database.url` at the replication system's own database, or report this list"
+    )
 
 
 def _lacking(found: Mapping[str, sa.Table]) -> Iterable[str]:

@@ -186,3 +186,14 @@ events = _table(
     sa.Column("kind", WORD, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
 )
+
+network_mappings = _table(
+    "fr_network_mappings",
+    sa.Column("vm_id", KEY, primary_key=True),
+    sa.Column("source_network_name", KEY, primary_key=True),
+    sa.Column("is_test_network", sa.Boolean(name="is_test_network"), primary_key=True),
+    sa.Column("destination_network_id", KEY, nullable=False),
+    sa.Column("destination_network_name", KEY, nullable=False),
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("made_by", KEY, nullable=False),
+)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from migrations.run import VERSION_TABLE
 from reconciler.store import legacy, tables
+from reconciler.store.generation import Generation
 from reconciler.store.inventory import SpecState
 from reconciler.store.journal import RunState, StepState
 
@@ -48,7 +49,7 @@ def test_every_column_that_is_read_of_the_replication_system_is_described(table:
 @pytest.mark.parametrize("status", legacy.WORDS)
 def test_every_word_of_a_status_is_described_for_both_kinds_of_columns(status: str) -> None:
     g3 = frozenset(word for words in legacy.WORDS.values() for word in words) - {"executing"}
-    spoken = {legacy.Legacy({}, known)._word(status) for known in (frozenset[str](), g3)}
+    spoken = {legacy.Legacy(Generation.EMBEDDED, {}, known)._word(status) for known in (frozenset[str](), g3)}
     pairs = {frozenset(pair) for pair in re.findall(r"\| `(\w+)` \| `(\w+)` \|", TEXT)}
     assert frozenset(spoken) in pairs
 

@@ -136,6 +136,7 @@ CREATE TABLE network_mappings (
   mapping_type ENUM('live','test','both') DEFAULT 'live',
   validation_status ENUM('pending','valid','invalid') DEFAULT 'pending',
   network_strategy VARCHAR(50),
+  last_validated TIMESTAMP NULL,
   created_at TIMESTAMP NULL DEFAULT CURRENT_TIMESTAMP,
   updated_at TIMESTAMP NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
   UNIQUE KEY uk_vm_network (vm_id, source_network_name, is_test_network),
