@@ -135,7 +135,8 @@ def _(action: actions.CloneReplica, world: World) -> str | None:
     snapshot = world.snapshot_of(_point(action.volume_id, world))
     if snapshot is None or snapshot.state != "BackedUp":
         return "its snapshot is not there or not usable"
-    return "it is cloned already" if world.clone_of(action.volume_id) is not None else None
+    clone = world.clone_of(action.volume_id)
+    return f"it is cloned already: volume {clone.id} is {clone.state}" if clone is not None else None
 
 
 @blocker.register
@@ -165,7 +166,21 @@ def _(action: actions.DeleteClone, world: World) -> str | None:
         return None
     if clone.id in world.replicas | set(world.claimed_volumes):
         return "the recorded clone is a replica"
+    if clone.state in _BUSY:
+        return f"volume {clone.id} is {clone.state}"
     return "the clone is still attached" if clone.vm_id is not None else None
+
+
+def is_moving(world: World) -> bool:
+    """Whether a run is under way and something of its VM is in a state that passes, so that a later look may show more."""
+    if world.run is None:
+        return False
+    volumes = (world.volumes.get(v) for v in world.replicas)
+    is_guest_moving = world.guest is not None and world.guest.state in ("Starting", "Stopping")
+    return is_guest_moving or any(v is not None and v.state in _BUSY for v in volumes)
+
+
+_BUSY = frozenset({"Attaching", "Snapshotting", "RevertSnapshotting", "Migrating", "Resizing", "Copying"})
 
 
 @blocker.register
@@ -215,7 +230,7 @@ def _(action: actions.DestroyGuest, world: World) -> str | None:
     held = [v.name for v in world.on(world.guest.id) if v.id in world.replicas or v.id in world.claimed_volumes]
     if held:
         return f"{held[0]} still hangs on it and would be lost"
-    return None if world.guest.state != "Running" else "it is running"
+    return "it is running" if world.guest.state == "Running" else _not_home(world)
 
 
 @blocker.register(actions.DeleteSnapshot)
@@ -238,6 +253,11 @@ def _snapshot_to_delete(action: actions.DeleteSnapshot | actions.DeleteLeftover,
 
 @blocker.register
 def _(action: actions.Release, world: World) -> str | None:
+    return _not_home(world)
+
+
+def _not_home(world: World) -> str | None:
+    """Which replicas are not back on the appliance. A guest that is gone before they are was removed by somebody else."""
     taken = world.run.placements if world.run is not None else ()
     away = [p.disk_key for p in taken if world.place(p.volume_id) is not Place.APPLIANCE]
     return f"{', '.join(away)} not back on the appliance" if away else None
@@ -300,7 +320,7 @@ def _in_the_bin(volume_id: str, world: World) -> str | None:
 def _guest_not_ready_for_start(world: World) -> str | None:
     if world.guest is None:
         return "there is no guest"
-    return None if world.guest.state == "Stopped" else f"the guest is {world.guest.state}"
+    return None if world.guest.state == "Stopped" else f"guest VM {world.guest.id} is {world.guest.state}"
 
 
 def _guest_not_ready_for_disks(world: World) -> str | None:
@@ -341,7 +361,7 @@ def _not_ready(volume_id: str, world: World) -> str | None:
     volume = world.volumes.get(volume_id)
     if volume is None:
         return "the volume was not found"
-    return None if volume.state == "Ready" else f"the volume is {volume.state}"
+    return None if volume.state == "Ready" else f"volume {volume.id} is {volume.state}"
 
 
 def _not_at_rest(volume_id: str, world: World) -> str | None:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from plans import placing, strategies
-from plans.observed import Disk, Place, World
+from plans import bubble, placing, strategies
+from plans.observed import Disk, Network, Place, World
 from specs.model import Spec, State
 
 GIB = 1024**3
@@ -184,6 +184,8 @@ def _networks(spec: Spec, world: World) -> Iterator[Reason]:
         if card.problem is not None:
             fix = f"map it to a test network, or say `networks: {{{card.adapter}: disconnected}}` in {spec.origin}"
             yield Reason("NETWORK_MAPPING_MISSING", card.problem, fix)
+        elif card.network is not None:
+            yield from _outwards(card.adapter, card.network, world)
     for name in sorted(set(spec.networks) - set(world.source.adapters)):
         known = ", ".join(f'"{a}"' for a in world.source.adapters) or "none"
         fix = f"correct `networks` in {spec.origin}"
@@ -193,6 +195,13 @@ def _networks(spec: Spec, world: World) -> Iterator[Reason]:
         if not world.source.adapters:
             fix = f"run discovery of {world.source.name}, so that the networks of its adapters are recorded"
         yield Reason("NO_NETWORK", "the guest would have no network at all, and CloudStack would choose one", fix)
+
+
+def _outwards(adapter: str, network: Network, world: World) -> Iterator[Reason]:
+    """Every path that leads from a guest on this network to what is outside (INV-08)."""
+    for path in bubble.prove(network, world.networks, world.test_networks).drawn(adapter):
+        fix = "close this path, or map the adapter to a network without one, say of layer 2"
+        yield Reason("NETWORK_NOT_CLOSED", f"a path leads out of the test: {path}", fix)
 
 
 def _has_network_problem(spec: Spec, world: World) -> bool:

@@ -100,15 +100,52 @@ class VmSnapshot:
     state: str
 
 
+LEADING = frozenset({"SourceNat", "StaticNat", "PortForwarding", "Lb", "Vpn", "Firewall", "Gateway", "NetworkACL"})
+"""Services that only a router gives; with DHCP, DNS and user data alone nothing leads out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What is open in a network's router, each rule in words; None where that is not shown to this account."""
+
+    egress: tuple[str, ...] | None = None
+    vpns: tuple[str, ...] | None = None
+    static_nats: tuple[str, ...] | None = None
+    forwardings: tuple[str, ...] | None = None
+    balancers: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A guest network; `state` is `Implemented`, `Allocated`, `Setup` ..."""
+    """A guest network; `state` is `Implemented`, `Allocated`, `Setup` ...
+
+    What is not shown to this account is None: its services, whether its egress is open by default, and its VLAN and the
+    physical network that carries it. `routed` says that its router does no NAT; `doors` is asked for test networks only.
+    """
 
     id: str
     name: str
     type: str
     state: str
     zone_id: str
+    services: frozenset[str] | None = None
+    egress_open: bool | None = None
+    gateway: str | None = None
+    gateway6: str | None = None
+    routed: bool = False
+    vpc_id: str | None = None
+    vlan: str | None = None
+    physical: str | None = None
+    traffic: str = "Guest"
+    system: bool = False
+    doors: Doors | None = None
+
+    @property
+    def has_router(self) -> bool:
+        """Whether a router of its own serves it, or may do so: on layer 2 there is none, elsewhere its services tell."""
+        if self.services is None:
+            return self.type != "L2"
+        return not LEADING.isdisjoint(self.services)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,10 @@ class Plan:
 
     `facts` are flat (`disk-2000.device` to 1) so that two looks can be compared row by row; `way_back` is the plan that
     takes the goal back, planned from the world these steps lead to. `extra_gib` is the storage it takes beside the replicas;
-    `offers` are the other strategies with their price, for whoever reviews it. `amends` is what the spec changes of a test
-    that is under way. Without either `steps` or that, nothing is to be done.
+    `offers` are the other strategies with their price, for whoever reviews it; `proofs` say of each network why nothing
+    leads out of it. `amends` is what the spec changes of a test
+    that is under way. Without either `steps` or that, nothing is to be done, unless it is `held_up`: then nothing is
+    possible yet, as `warnings` say, and the steps are planned as soon as that is over.
     """
 
     spec: Spec
@@ -136,11 +138,13 @@ class Plan:
     warnings: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
     amends: Amendment | None = None
+    held_up: bool = False
+    proofs: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be done."""
-        return not self.steps and self.amends is None
+        return not self.steps and self.amends is None and not self.held_up
 
     @cached_property
     def digest(self) -> str:
@@ -187,12 +191,14 @@ class Plan:
             "strategy": str(self.strategy),
             "strategy_reason": self.strategy_reason,
             "networks": list(self.networks),
+            "proofs": list(self.proofs),
             "takes_there": int(self.takes_there.total_seconds()),
             "takes_back": int(self.takes_back.total_seconds()),
             "replication_pause": int(self.pause.total_seconds()),
             "extra_gib": self.extra_gib,
             "warnings": list(self.warnings),
             "amends": self.amends.as_json() if self.amends is not None else None,
+            "held_up": self.held_up,
             "offers": [o.as_json() for o in self.offers],
             "facts": dict(self.facts),
             "steps": [s.as_json() for s in self.steps],
@@ -229,6 +235,8 @@ class Plan:
             extra_gib=data["extra_gib"],
             warnings=tuple(data["warnings"]),
             amends=Amendment.from_json(data["amends"]) if data.get("amends") else None,
+            held_up=data.get("held_up", False),
+            proofs=tuple(data.get("proofs", ())),
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from plans import actions, compare, effects, estimates, guards, placing, strategies
+from plans import actions, bubble, compare, effects, estimates, guards, placing, strategies
 from plans.observed import Place, World
 from plans.plan import TEST_ENDS, Amendment, Fact, Offer, Plan, Refusal, Step, Terms
 from specs.goal import GoalKind
@@ -22,8 +22,9 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     """The ordered steps from this world to the goal, or every reason against it.
 
     On the way home what stands in the way of one step does not hold up those that need it not: the plan goes as far as it
-    can, and says what it leaves. The way back belongs to every plan that is shown or approved; a later pass, which only
-    looks for what is next, can do without.
+    can, and says what it leaves. While nothing at all is possible, say because a disk is just being attached, it may be
+    approved nevertheless, and begins when that is over. The way back belongs to every plan that is shown or approved; a
+    later pass, which only looks for what is next, can do without.
     """
     against = guards.reasons(spec, world) if _needs_guards(goal, world) else guards.not_offered(spec)
     if goal is GoalKind.TESTING and world.guest is None and not against:
@@ -32,7 +33,8 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         return Refusal(spec, world.source.name, goal, against)
     choice = strategies.choose(spec, world)
     there, after, faults = _steps(spec, goal, world, choice.strategy)
-    if faults and (goal is not GoalKind.PROTECTED or not there):
+    held_up = not there and goal is GoalKind.PROTECTED and with_way_back and effects.is_moving(world)
+    if faults and (goal is not GoalKind.PROTECTED or not (there or held_up)):
         return Refusal(spec, world.source.name, goal, faults)
     back: tuple[Step, ...] = ()
     if with_way_back and goal is GoalKind.TESTING:
@@ -52,6 +54,8 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         way_back=back,
         extra_gib=strategies.extra_gib(choice.strategy, world),
         warnings=(*world.source.findings, *_told(spec, world), *(f"not possible yet: {f.text}" for f in faults)),
+        held_up=held_up and bool(faults),
+        proofs=_proofs(spec, world) if goal is GoalKind.TESTING else (),
     )
 
 
@@ -195,6 +199,12 @@ def _networks(spec: Spec, world: World) -> tuple[str, ...]:
         f'{c.network.name} ({c.network.type}) for adapter "{c.adapter}"' if c.network else f'none for "{c.adapter}"'
         for c in cards
     )
+
+
+def _proofs(spec: Spec, world: World) -> tuple[str, ...]:
+    """Of each network that the guest gets a card on, in their order, why nothing leads out of it."""
+    used = {c.network.id: c.network for c in placing.cards(spec, world) if c.network is not None}
+    return tuple(str(bubble.prove(n, world.networks, world.test_networks)) for n in used.values())
 
 
 def facts(spec: Spec, world: World) -> dict[str, Fact]:

@@ -85,6 +85,8 @@ def _aim(plan: Plan) -> str:
 
 
 def _promise(plan: Plan) -> str:
+    if plan.held_up:
+        return "nothing is possible yet; it begins as soon as what is named below is over"
     if not plan.steps:
         return "at once; nothing is sent to CloudStack"
     if plan.goal is GoalKind.TESTING:
@@ -139,6 +141,8 @@ def _header(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     for offer in plan.offers if detail else ():
         yield from _wrapped("  instead     ", _offered(offer), width)
     yield from (line("  network     " if n == 0 else "              ", net) for n, net in enumerate(plan.networks))
+    for n, proof in enumerate(plan.proofs):
+        yield from _wrapped("  bubble      " if n == 0 else "              ", proof, width)
     yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
 
 
@@ -269,7 +273,7 @@ _MARKDOWN = """\
 {% for r in p.reasons -%}
 - **{{ r.code }}** {{ r.text | cell }}. {{ r.fix | cell }}
 {% endfor %}
-{% elif not p.steps and not p.amended -%}
+{% elif not p.steps and not p.amended and not p.held_up -%}
 Nothing to do.
 
 {% else -%}
@@ -278,7 +282,10 @@ Nothing to do.
 {% for title, text in p.amended -%}
 - {{ title }}: {{ text | cell }}
 {% endfor -%}
-{% if p.amended and p.steps %}
+{% for text in p.warnings -%}
+- **!** {{ text | cell }}
+{% endfor -%}
+{% if (p.amended or p.warnings) and p.steps %}
 {% endif -%}
 {% if p.steps -%}
 | # | | step | on | takes | because | needs | undone by | risk |
@@ -327,6 +334,8 @@ def _plan_view(plan: Plan) -> dict[str, Any]:
         "origin": str(plan.spec.origin),
         "digest": plan.digest,
         "amended": list(amended(plan)),
+        "held_up": plan.held_up,
+        "warnings": plan.warnings,
         "steps": [step_view(s) for s in plan.steps],
         "back": ", ".join(dict.fromkeys(wording.of(s.action).title for s in plan.way_back)),
     }

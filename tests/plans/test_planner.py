@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plans import actions, effects, planner
+from plans import actions, effects, planner, render
 from plans.observed import ActiveJob, World
 from plans.plan import TEST_ENDS, Amendment, Plan, Refusal, Step, Terms
 from specs.goal import GoalKind
@@ -208,10 +208,25 @@ def unusable() -> World:
     return with_guest(with_snapshots(in_test(), state="Error"), state="Stopped")
 
 
+def test_a_way_home_on_which_nothing_is_possible_yet_may_be_approved_and_is_not_begun() -> None:
+    world = before(actions.StartGuest, disks=1)
+    volume = replace(world.volumes[volume_id(0)], state="Attaching", vm_id=None, device_id=None)
+    world = replace(world, volumes={**world.volumes, volume.id: volume})
+    shown = planner.plan(worlds.spec(strategy=VOLUMES), BACK, world)
+    assert isinstance(shown, Plan)
+    assert (shown.steps, shown.held_up, shown.is_empty) == ((), True, False)
+    assert shown.warnings[0].endswith("is Attaching")
+    assert Plan.from_json(shown.as_json()).held_up
+    told = render.markdown([shown])
+    assert "Nothing is possible yet" in told
+    assert "is Attaching" in told
+    assert isinstance(planner.plan(worlds.spec(strategy=VOLUMES), BACK, world, with_way_back=False), Refusal)
+
+
 def test_the_way_home_goes_as_far_as_it_can_and_says_what_it_leaves() -> None:
     found = planned(unusable(), worlds.spec(strategy=VOLUMES), BACK)
-    assert [s.action.word for s in found.steps] == ["detach-replica", "detach-replica", "destroy-guest"]
-    assert [s.number for s in found.steps] == [1, 2, 3]
+    assert [s.action.word for s in found.steps] == ["detach-replica", "detach-replica"]
+    assert [s.number for s in found.steps] == [1, 2]
     assert found.warnings[0] == "not possible yet: revert-replica disk-2000: its rollback point is not there or not usable"
 
 
