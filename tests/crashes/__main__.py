@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crashes", description=__doc__)
     parser.add_argument("--pairs", type=int, default=80, help="tests with a death and one during its recovery")
     parser.add_argument("--triples", type=int, default=80, help="tests with two deaths during recovery")
+    parser.add_argument("--freezes", type=int, default=40, help="tests that are frozen after a death, and go on")
     parser.add_argument("--randoms", type=int, default=300, help="deaths at random instants")
     parser.add_argument("--seed", type=int, default=1, help="what is drawn is drawn from this number")
     parser.add_argument("--at-once", type=int, default=2, help="homes side by side")
@@ -23,7 +24,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        shares = whole(given.pairs, given.triples, given.randoms, given.seed)[given.only]
+        shares = whole(given.pairs, given.triples, given.freezes, given.randoms, given.seed)[given.only]
         tally = campaign(shares, Path(folder), _tell, given.at_once)
     _tell(f"{tally.told()}\n{time.monotonic() - began:.0f} s")
     return 0 if tally.share == 1.0 and not tally.wrong else 1

@@ -19,7 +19,7 @@ from tests.crashes.homes import KILLED, Case, Home, Outcome, a_home
 
 ONCE = (Point.ACCEPTED, Point.RUN_OPENED, Point.BEFORE_FINISH, Point.AFTER_FINISH)
 AT_STEPS = tuple(point for point in Point if point not in ONCE)
-ON_VOLUMES = (Point.AFTER_INTENT, Point.AFTER_SEND, Point.AFTER_RECORD, Point.BEFORE_SETTLE)
+IN_A_STEP = (Point.AFTER_INTENT, Point.AFTER_SEND, Point.AFTER_RECORD, Point.BEFORE_SETTLE)
 MOST_PASSINGS = 60
 THOROUGH = (
     Case("volume-snapshot", 1),
@@ -37,24 +37,29 @@ WIDE = (
 
 @dataclass(frozen=True, slots=True)
 class Sortie:
-    """Where the lives of one test end: points on the way there, on the way back, or seconds."""
+    """Where the lives of one test end: points on the way there, on the way back, or seconds.
+
+    With `frozen_at` a person freezes the run after the deaths on the way there, by commands that end at those points.
+    """
 
     at: tuple[str, ...] = ()
     back_at: tuple[str, ...] = ()
     after: tuple[float, ...] = ()
     back_after: tuple[float, ...] = ()
+    frozen_at: tuple[str, ...] | None = None
     by: str = "daemon"
     anew: bool = False
 
     def __str__(self) -> str:
         there = ", ".join((*self.at, *(f"{s:.6f} s" for s in self.after)))
         back = ", ".join((*self.back_at, *(f"{s:.6f} s" for s in self.back_after)))
-        return f"dies {' and '.join(filter(None, (there and f'at {there}', back and f'on the way back at {back}')))}"
+        frozen = "" if self.frozen_at is None else f"frozen at {', '.join((*self.frozen_at, 'rest'))}"
+        return f"dies {' and '.join(filter(None, (there and f'at {there}', frozen, back and f'on the way back at {back}')))}"
 
     def led(self, home: Home) -> Outcome:
         """What came of it in this home."""
         instants = {"after": self.after, "back_after": self.back_after}
-        return home.there_and_back(self.at, self.back_at, **instants, anew=self.anew, by=self.by)
+        return home.there_and_back(self.at, self.back_at, **instants, frozen_at=self.frozen_at, anew=self.anew, by=self.by)
 
 
 @dataclass
@@ -73,7 +78,8 @@ class Tally:
         with self._lock:
             self.sorties += 1
             self.deaths += found.deaths
-            struck = (*zip(sortie.at, found.there, strict=False), *zip(sortie.back_at, found.back, strict=False))
+            ways = ((sortie.at, found.there), (sortie.frozen_at or (), found.frozen), (sortie.back_at, found.back))
+            struck = (pair for points, codes in ways for pair in zip(points, codes, strict=False))
             self.hit.update(point.partition(":")[0] for point, code in struck if code == KILLED)
             if sortie.after or sortie.back_after:
                 self.random_deaths += found.deaths
@@ -122,9 +128,17 @@ def in_depth(home: Home, depth: int, luck: Random, number: int) -> Iterator[Sort
         back = luck.random() < 0.5
         words = usual[split:] if back else usual[:split]
         touching = [n for n, word in enumerate(words, 1) if word.rpartition("-")[2] in ("replica", "clone", "root")]
-        first = f"{luck.choice(ON_VOLUMES)}:{luck.choice(touching)}"
+        first = f"{luck.choice(IN_A_STEP)}:{luck.choice(touching)}"
         rest = tuple(f"{luck.choice(AT_STEPS)}:{luck.choice((1, 1, 2, 3))}" for _ in range(depth - 1))
         yield Sortie(back_at=(first, *rest)) if back else Sortie(at=(first, *rest))
+
+
+def frozen(home: Home, luck: Random, number: int) -> Iterator[Sortie]:
+    """Lives that end in the midst of a step; then the run is frozen, and whoever freezes it is killed, too, or is not."""
+    last = home.usual.words.index("start-guest")
+    for _ in range(number):
+        ends = luck.choice(((), ("before-settle:1",), ("after-settle:1",), ("before-settle:1", "after-settle:1")))
+        yield Sortie((f"{luck.choice(IN_A_STEP)}:{luck.randint(1, last)}",), frozen_at=ends)
 
 
 def at_random(luck: Random, number: int, longest: float) -> Iterator[Sortie]:
@@ -148,18 +162,18 @@ class Share:
     case: Case
     points: tuple[tuple[Point, bool], ...] = ()
     depths: tuple[tuple[int, int], ...] = ()
+    frozen: int = 0
     randoms: int = 0
     seed: int = 0
 
 
-def whole(pairs: int, triples: int, randoms: int, seed: int) -> tuple[Share, ...]:
+def whole(pairs: int, triples: int, freezes: int, randoms: int, seed: int) -> tuple[Share, ...]:
     """The whole campaign: all points in all passings for one disk, samples in depth and at random for one to four."""
     points = tuple((point, back) for back in (False, True) for point in Point)
     shares = [Share(case, points=points[n::4]) for case in THOROUGH for n in range(4)]
     cases = (*THOROUGH, *WIDE)
-    shares += [
-        Share(case, depths=((2, -(-pairs // len(cases))), (3, -(-triples // len(cases)))), seed=seed) for case in cases
-    ]
+    each = -(-pairs // len(cases)), -(-triples // len(cases)), -(-freezes // len(cases))
+    shares += [Share(case, depths=((2, each[0]), (3, each[1])), frozen=each[2], seed=seed) for case in cases]
     shares += [Share(case, randoms=-(-randoms // (3 * len(cases))), seed=seed) for case in cases]
     return tuple(shares)
 
@@ -192,6 +206,8 @@ def _sorties(home: Home, share: Share) -> Iterator[tuple[Sortie, Outcome]]:
     luck = Random(f"{share.seed} {share.case}")
     for depth, number in share.depths:
         yield from _each(home, in_depth(home, depth, luck, number))
+    if share.frozen:
+        yield from _each(home, frozen(home, luck, share.frozen))
     if share.randoms:
         home.usual  # noqa: B018  a test in which nobody dies comes first: it is the measure
         yield from _each(home, at_random(luck, share.randoms, 1.5))

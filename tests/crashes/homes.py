@@ -31,6 +31,7 @@ from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House, inventory
 VM, KEY = "vm-00000", fleet.vm_key(0)
 KILLED = -9
 MOST_LIVES = 30
+A_WHILE = 0.05
 ENDED = ("completed", "rolled-back")
 _MIGRATING = threading.Lock()
 """Alembic knows one migration a process at a time; homes are furnished side by side."""
@@ -53,7 +54,7 @@ class Case:
 class Outcome:
     """One test there and back: the run's last state, how the lives of either way ended, what the cloud took, what is wrong.
 
-    `words` are the steps of the run as the journal has them.
+    `words` are the steps of the run as the journal has them; `frozen` tells of the lives while the run was frozen.
     """
 
     state: str
@@ -62,11 +63,17 @@ class Outcome:
     sent: Mapping[str, int]
     words: tuple[str, ...]
     wrong: tuple[str, ...] = ()
+    frozen: tuple[int, ...] = ()
+
+    @property
+    def lives(self) -> tuple[int, ...]:
+        """How all lives ended."""
+        return (*self.there, *self.frozen, *self.back)
 
     @property
     def deaths(self) -> int:
         """How many lives were cut short."""
-        return sum(code == KILLED for code in (*self.there, *self.back))
+        return self.lives.count(KILLED)
 
 
 class Lives:
@@ -105,6 +112,7 @@ class Home:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
+        self.lives = Lives()  # it imports while the cloud starts
         estate = yaml.safe_load(fleet.estate(1, self.case.disks, 1.0, 25))
         estate["settings"]["kvm.snapshot.enabled"] = self.case.in_place
         del estate["slots"]
@@ -119,7 +127,6 @@ class Home:
         self.house.set(quick)
         (self.folder / "home" / "specs" / "pgwintestbios.yaml").unlink()
         self._fill()
-        self.lives = Lives()
         self._numbers = itertools.count(5)
         self._usual: Outcome | None = None
 
@@ -156,16 +163,22 @@ class Home:
         *,
         after: Iterable[float] = (),
         back_after: Iterable[float] = (),
+        frozen_at: Iterable[str] | None = None,
         anew: bool = False,
         by: str = "daemon",
     ) -> Outcome:
         """A test and its end. Each life ends at the next point of `at`, or `after` so many seconds; so on the way back.
 
-        `anew` starts every life as a program of its own. `by` is who starts the test: `daemon` or `apply`.
+        `anew` starts every life as a program of its own. `by` is who starts the test: `daemon` or `apply`. With `frozen_at`
+        the run is frozen after the lives of `at`, by commands that end at these points, and goes on when it is applied.
         """
         before, sent, runs = inventory(self.cloud.truth()), self.cloud.taken(), self._runs()
         self.house.write(f"vm: {VM}\nstate: test-failover\nfor: {next(self._numbers)}m\nstrategy: {self.case.strategy}\n")
-        there = tuple(self._led(_begin(by), _fates(at, after), anew, lambda: self._state() == "holding"))
+        there, frozen, moved = (), (), []
+        if frozen_at is not None:
+            there = tuple(self._life(_begin(by), point, None, anew) for point in at)
+            frozen, by, at = tuple(self._frozen(frozen_at, moved)), "apply", ()
+        there += tuple(self._led(_begin(by), _fates(at, after), anew, lambda: self._state() == "holding"))
         self._somebody_tests()
         back = tuple(self._led(("end", VM), _fates(back_at, back_after), anew, lambda: self._state() in ENDED))
         made = Counter(self.cloud.taken())
@@ -174,8 +187,25 @@ class Home:
             "select word from fr_steps where run_id = (select id from fr_runs order by attempt desc limit 1) order by seq"
         )
         changes = {command: number for command, number in made.items() if number}
-        found = Outcome(str(self._state()), there, back, changes, tuple(str(word) for (word,) in words))
-        return replace(found, wrong=tuple(self._wrong(before, runs, found)))
+        found = Outcome(str(self._state()), there, back, changes, tuple(str(word) for (word,) in words), frozen=frozen)
+        return replace(found, wrong=(*moved, *self._wrong(before, runs, found)))
+
+    def _frozen(self, points: Iterable[str], moved: list[str]) -> Iterator[int]:
+        """A person freezes the run; then a daemon comes and is killed, and another: all the while nothing has `moved`."""
+        for point in (*points, None):
+            yield self._life(("freeze", VM), point, None, anew=False)
+        stood = self._standing()
+        if self._state() != "paused" or stood[-1]:
+            moved.append(f"frozen, it is {stood}")
+        for instant in (A_WHILE, None):
+            yield self._life(_begin("daemon"), None, instant, anew=False)
+            if self._standing() != stood:
+                moved.append(f"frozen, it moved: {_difference(stood, self._standing())}")
+
+    def _standing(self) -> tuple[Any, ...]:
+        """The state of the run, the calls that the cloud took so far, and the steps that are under way."""
+        under_way = self.house.rows("select run_id, seq, state from fr_steps where state in ('started', 'waiting')")
+        return self._state(), sorted(self.cloud.taken().items()), under_way
 
     def _led(self, first: tuple[str, ...], fates: Iterator[Any], anew: bool, is_over: Any) -> Iterator[int]:
         """Lives until it is over: the first as it was asked for, then the daemon's; asked again where nobody heard it."""
@@ -231,8 +261,8 @@ class Home:
         usual = self._usual
         if usual is not None and dict(found.sent) != dict(usual.sent):
             yield f"sent {_difference(dict(usual.sent), dict(found.sent))}"
-        if any(code not in (0, KILLED) for code in (*found.there, *found.back)):
-            yield f"lives ended with {found.there} and {found.back}"
+        if not {0, KILLED}.issuperset(found.lives):
+            yield f"lives ended with {found.there}, {found.frozen} and {found.back}"
 
     def log(self) -> str:
         """What the last lives said."""

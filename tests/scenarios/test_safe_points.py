@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from plans.plan import Plan
-from reconciler import operations
+from reconciler import crashpoints, operations
+from reconciler.crashpoints import Point
 from reconciler.exits import Exits, words
 from reconciler.operations import NotToFreeze
 from specs import load
@@ -142,6 +143,28 @@ def test_nothing_is_frozen_where_nothing_is_on_its_way_there(drill: Drill) -> No
         freeze(drill)
 
 
+def test_a_run_that_is_frozen_before_its_first_step_is_written_down_sends_nothing(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = drill.proof()
+    monkeypatch.setattr(crashpoints, "on_hit", lambda point: freeze(drill) if point is Point.RUN_OPENED else None)
+    drill.approve(drill.plan(PG))
+    live_for(drill, PG, HOUR)
+    assert (drill.run(PG).state, drill.attempted()) == ("paused", [])
+    drill.end(PG)
+    assert (drill.run(PG).state, drill.proof()) == ("completed", before)
+
+
+def test_a_test_that_was_ended_a_moment_ago_is_not_frozen_but_taken_back(drill: Drill) -> None:
+    before = drill.proof()
+    begun(drill, 5)
+    operations.end(drill.connected, KEYS[PG], "tests")
+    with pytest.raises(NotToFreeze, match="about to be taken back"):
+        freeze(drill)
+    live_for(drill, PG, HOUR)
+    assert (drill.run(PG).state, drill.proof()) == ("completed", before)
+
+
 def test_the_ways_on_from_a_frozen_run_are_the_rest_of_its_plan_and_the_way_back_from_there(drill: Drill) -> None:
     approved = drill.plan(PG)
     begun(drill, 5)
@@ -227,6 +250,7 @@ def test_a_newer_spec_that_wants_the_vm_protected_takes_effect_at_the_next_safe_
     begun(drill, calls)
     back = drill.planned(load.load_text(f"vm: {PG}\nstate: protected\n", "back.yaml").specs[0])
     assert isinstance(back, Plan)
+    assert back.held_up == (calls == 7)  # the disk is being attached just now, and nothing can be planned for it
     drill.approve(back)
     live_for(drill, PG, HOUR)
     assert (drill.run(PG).state, drill.proof()) == ("completed", before)

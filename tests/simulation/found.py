@@ -5,11 +5,17 @@ A seed means another plot as soon as `plots` draws otherwise, so what a seed fou
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from tests.simulation.plots import HOURS, Death, Deed, Order, Plot, Vm
 
-IN_PLACE = {"kvm.snapshot.enabled": True}
+IN_PLACE, APART = {"kvm.snapshot.enabled": True}, {"kvm.snapshot.enabled": False}
+WAY = (
+    *("deployVirtualMachine", "createTags", "detachVolume", "deleteVolume"),
+    *("detachVolume", "createSnapshot", "attachVolume", "startVirtualMachine"),
+)
+"""The changes of the way there by volume snapshot."""
 TEST = (Order(0.0, "test", 0, 5),)
 KEPT = (Order(0.0, "test", 0, 5, cleanup=False),)
 
@@ -55,3 +61,9 @@ def found() -> Iterator[tuple[str, Plot]]:
         "a person's own call is cut on its way",
         Plot(6, _one("volume-snapshot"), durations=1.0, orders=TEST, faults=(faults,), deeds=(Deed("destroy-guest", 5),)),
     )
+    for code, nth in itertools.product((431, 530), range(1, 9)):
+        what = f"a person freezes a run while change {nth} is on its way, which is refused with {code}: the freeze was lost"
+        command, *before = reversed(WAY[:nth])
+        faults = {"kind": "refuse", "command": command, "nth": 1 + before.count(command), "times": 1, "code": code}
+        deeds = (Deed("freeze", nth),)
+        yield what, Plot(nth, _one("volume-snapshot"), APART, durations=1.0, orders=TEST, faults=(faults,), deeds=deeds)

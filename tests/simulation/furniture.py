@@ -9,6 +9,7 @@ import sqlite3
 from functools import cache
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 
 from reconciler.cli.init import SAMPLE
@@ -49,12 +50,14 @@ def places(plot: Plot) -> dict[str, tuple[str, int]]:
 # --- the database -----------------------------------------------------------------------------------------------------
 
 
-def database_of(plot: Plot) -> Database:
+def database_of(plot: Plot, shared: bool = False) -> Database:
     """The database in memory, emptied, with the rows of these VMs. There is one connection, which all lives share.
+
+    Where it is `shared`, threads share it, too: whoever calls sees to it that only one goes, and none within a transaction.
 
     It is the same for all plots, one after another, so that what is known of its tables need not be worked out again.
     """
-    made = _database()
+    made = _database(shared)
     raw = connection_of(made)
     raw.deserialize(_tables())
     for vm in plot.vms:
@@ -74,8 +77,12 @@ def connection_of(database: Database) -> sqlite3.Connection:
 
 
 @cache
-def _database() -> Database:
-    return Database("sqlite://")
+def _database(shared: bool) -> Database:
+    made = Database("sqlite://")
+    if shared:
+        usual: Any = made.engine.pool
+        made.engine.pool = sa.pool.StaticPool(usual._creator, _dispatch=usual.dispatch, dialect=usual._dialect)
+    return made
 
 
 @cache

@@ -58,6 +58,15 @@ COMMANDS: Mapping[str, str] = {
 ON_MACHINES = frozenset(c for c in COMMANDS.values() if c.endswith("VirtualMachine") and c != "deployVirtualMachine")
 
 
+_NAMED = (
+    "select guest_name, guest_id, default_root_id from fr_runs where id = ?",
+    "select volume_id from fr_placements where run_id = ?",
+    "select name, snapshot_id from fr_points where run_id = ?",
+    "select name, clone_id from fr_clones where run_id = ?",
+    "select name, snapshot_id from fr_guest_points where run_id = ?",
+)
+
+
 class Violation(AssertionError):
     """An invariant is broken."""
 
@@ -87,7 +96,11 @@ class Sent:
 
 @dataclass
 class Watch:
-    """The rules over one stage. `made` are the objects that runs made, with the run; `excused` what others have touched."""
+    """The rules over one stage.
+
+    `made` are the objects that runs made, with the run; `excused` what others have touched; `frozen` the runs that a person
+    froze, each with the steps (number, attempt) that were under way then.
+    """
 
     stage: Stage
     made: dict[str, str] = field(default_factory=dict)
@@ -98,6 +111,7 @@ class Watch:
     reached: dict[str, float] = field(default_factory=dict)
     shown: dict[str, tuple[str, int]] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
+    frozen: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
     judged: int = 0
     _known: set[str] = field(default_factory=set)
     _seen: int = 0
@@ -166,6 +180,19 @@ class Watch:
                 self.excused |= {v.lower() for v in call.params.values()}
                 self.stage.note(f"somebody: {call.command} {dict(call.params)}")
                 self._note_made("")
+
+    def freeze(self, vm: plots.Vm) -> None:
+        """A person has frozen the run of this VM."""
+        run = self.run_of(vm)
+        if run is not None:
+            query = "select seq, attempts from fr_steps where run_id = ? and state in ('started', 'waiting')"
+            self.frozen[run["id"]] = frozenset((row["seq"], row["attempts"]) for row in self.rows(query, run["id"]))
+
+    def thaw(self, vm: plots.Vm) -> None:
+        """A person is about to say how the run of this VM goes on."""
+        run = self.run_of(vm)
+        if run is not None:
+            self.frozen.pop(run["id"], None)
 
     def _judge(self, rules: Mapping[str, Callable[..., Iterator[str]]], what: object) -> None:
         for name, rule in rules.items():
@@ -238,6 +265,12 @@ class Watch:
     def left_over(self) -> list[str]:
         """What runs made and is still there."""
         return [ident for ident in self.made if _is_there(self, ident)]
+
+    def names(self, run: str, ident: str) -> bool:
+        """Whether the journal of this run names that object, by its id or by its name."""
+        tables = (self.cloud.vms, self.cloud.volumes, self.cloud.snapshots, self.cloud.vm_snapshots)
+        known = {ident, *(table[ident].name for table in tables if ident in table)}
+        return any(cell in known for query in _NAMED for row in self.rows(query, run) for cell in row)
 
     def pending_on(self, ident: str) -> list[str]:
         """The commands of our own jobs about this object that have not ended."""
@@ -439,6 +472,21 @@ def clean_goes_home(watch: Watch, sent: Sent) -> Iterator[str]:
             yield f"{volume.id} is written, and {points[0].id} could revert it"
 
 
+def frozen_begins_nothing(watch: Watch, sent: Sent) -> Iterator[str]:
+    """A frozen run begins nothing: only what was under way when a person froze it is still on its way."""
+    if sent.step is None or not _is_held(watch, sent.run):
+        return
+    if (sent.step["seq"], sent.step["attempts"]) not in watch.frozen[sent.run]:
+        yield f"{sent.step['word']} was begun after a person froze {sent.run}"
+
+
+def _is_held(watch: Watch, run: str) -> bool:
+    """Whether a person froze this run, its test has not begun since, and nobody else has touched its guest."""
+    if run not in watch.frozen or watch.rows("select running_since from fr_runs where id = ?", run)[0][0] is not None:
+        return False
+    return not any(ident in watch.excused for ident in watch.made if watch.made[ident] == run and ident in watch.cloud.vms)
+
+
 def skipping_spares_no_rule(watch: Watch, sent: Sent) -> Iterator[str]:
     """`skip_validation` leaves out checks, never an invariant: a run whose spec asks for that breaks no rule about calls."""
     if sent.step is None or not watch.skips_checks(sent.run):
@@ -579,6 +627,14 @@ def statuses_in_their_order(watch: Watch) -> Iterator[str]:
         watch.shown[row["job_id"]] = now
 
 
+def frozen_stays(watch: Watch) -> Iterator[str]:
+    """A frozen run stays at its safe point until a person says how it goes on, or its test has begun already."""
+    for ident in (ident for ident in watch.frozen if _is_held(watch, ident)):
+        (run,) = watch.rows("select state, direction, not_before from fr_runs where id = ?", ident)
+        if tuple(run) != ("paused", "there", None):
+            yield f"{ident} was frozen, is {run['state']} on its way {run['direction']} until {run['not_before']}"
+
+
 def stopped_with_a_reason(watch: Watch) -> Iterator[str]:
     """No run waits for a person without saying for what."""
     for row in watch.rows("select id, state, reason from fr_runs where state in ('stuck', 'paused')"):
@@ -645,12 +701,13 @@ CALLS: Mapping[str, Callable[[Watch, Sent], Iterator[str]]] = {
     "INV-04": appliances_are_left_alone,
     "INV-05": points_are_kept,
     "INV-06": whole_before_start,
-    "INV-07": points_before_writes,
+    "INV-07 I5": points_before_writes,
     "INV-08": only_test_networks,
     "INV-10": replication_is_idle,
     "INV-12": one_move_at_a_time,
     "I2": one_place,
-    "I5": clean_goes_home,
+    "INV-14 (home)": clean_goes_home,
+    "frozen": frozen_begins_nothing,
 }
 STATES: Mapping[str, Callable[[Watch], Iterator[str]]] = {
     "INV-02 (state)": replicas_exist,
@@ -666,6 +723,7 @@ ROUNDS: Mapping[str, Callable[[Watch], Iterator[str]]] = {
     "INV-13": ended_once,
     "S-11": progress_only_rises,
     "S-10": statuses_in_their_order,
+    "frozen (runs)": frozen_stays,
     "liveness": stopped_with_a_reason,
 }
 ENDS: Mapping[str, Callable[[Watch, Mapping[str, object]], Iterator[str]]] = {

@@ -1,8 +1,9 @@
-"""What others do behind the product's back: people with the cloud's own console, and the replication system.
+"""What others do: people with the cloud's own console and the replication system behind the product's back, and operators.
 
 A plot says what is done and when; on which object is drawn from what is there at that moment. What people touch is excused
 by `invariants` from the rules about states. The replication system keeps its part of the contract: it works on a VM only
-while that VM's context is ready.
+while that VM's context is ready. Operators use the product's own commands, in the midst of a run: they freeze it, let it go
+on, roll it back, and say what became of a step that is stuck, rightly or wrongly.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from hashlib import sha256
 from random import Random
 from typing import TypeVar
 
+from plans.plan import Plan
+from reconciler import operations
+from reconciler.verdicts import Verdict
+from reconciler.wiring import Connected
 from simulator.faults import ConnectionCut
 from simulator.model import Snapshot, Vm, Volume
 from tests.simulation import furniture, plots
@@ -21,6 +26,8 @@ from tests.simulation.stage import ACCOUNT, Stage
 
 T = TypeVar("T")
 TAKES = timedelta(seconds=240)
+SLOWEST_ANSWER = 600.0
+OPERATOR = "an operator"
 
 
 class People:
@@ -34,6 +41,8 @@ class People:
             self.by_change.setdefault(deed.nth, []).append(deed.what)
         self.done: list[str] = []
         self.syncs: dict[str, float] = {}
+        self.answers: list[tuple[float, str, plots.Vm]] = []
+        self.willing: list[str] = []
         self.begun = 0
         self.next_sync = stage.plot.replication
         stage.people = self.changes
@@ -55,6 +64,12 @@ class People:
             done = False
         self.watch.strangers()
         return done
+
+    @property
+    def moments(self) -> Iterator[float]:
+        """When somebody does something by the clock."""
+        yield from self.syncs.values()
+        yield from (at for at, _, _ in self.answers)
 
     # --- whom it can happen to ----------------------------------------------------------------------------------------
 
@@ -103,13 +118,18 @@ class People:
         return self.stage.now.strftime("%Y-%m-%d %H:%M:%S.%f")
 
     def time_passes(self) -> None:
-        """Syncs begin and end by the clock."""
+        """Syncs begin and end by the clock, and operators answer what asks for a person."""
         interval = self.stage.plot.replication
         if interval and not self.stage.quiet and self.stage.seconds >= self.next_sync:
             self.next_sync = self.stage.seconds + interval
             self.replicate()
         for job in [j for j, until in self.syncs.items() if until <= self.stage.seconds]:
             self._synced(job)
+        self._asked()
+        for at, what, vm in [answer for answer in self.answers if answer[0] <= self.stage.seconds]:
+            self.answers.remove((at, what, vm))
+            if ANSWERS[what](self, vm):
+                self.done.append(what)
 
     def _synced(self, job: str) -> None:
         """What is new on the source is on the replicas now."""
@@ -128,6 +148,25 @@ class People:
         ):
             self._context(vm, "ready_for_failover")
         self.stage.note(f"{job} is done")
+
+    # --- operators ----------------------------------------------------------------------------------------------------
+
+    def later(self, what: str, vm: plots.Vm) -> None:
+        """In a while an operator gives that answer."""
+        self.answers.append((self.stage.seconds + self.luck.uniform(1, SLOWEST_ANSWER), what, vm))
+
+    def _asked(self) -> None:
+        """Whoever is willing to answer does it in a while, once somebody asks."""
+        for what in list(self.willing):
+            asks = [vm for vm in self.stage.plot.vms if self._asks(what, vm)]
+            if asks:
+                self.willing.remove(what)
+                self.later(what, self.luck.choice(asks))
+
+    def _asks(self, what: str, vm: plots.Vm) -> bool:
+        run = self.watch.run_of(vm)
+        wanted = {"go-on": "paused", "resolve": "stuck"}[what]
+        return run is not None and run["state"] == wanted and run["id"] not in self.watch.frozen
 
 
 # --- deeds ------------------------------------------------------------------------------------------------------------
@@ -233,6 +272,98 @@ def _restart(people: People) -> bool:
     return True
 
 
+# --- commands of the product ------------------------------------------------------------------------------------------
+
+
+def _freeze(people: People) -> bool:
+    """An operator stops a test on its way there, and says in a while how it goes on, or never does."""
+    on_the_way = [vm for vm in people.stage.plot.vms if _is_on_its_way(people.watch.run_of(vm))]
+    vm = people._one(on_the_way)
+    if vm is None:
+        return False
+    try:
+        people.stage.operate(lambda product: operations.freeze(product, vm.key, OPERATOR))
+    except operations.NotToFreeze as fault:
+        people.stage.note(f"{vm.name} is not frozen: {fault}")
+        return False
+    people.watch.freeze(vm)
+    people.stage.note(f"{vm.name} is frozen")
+    answer = people.luck.choice(("go-on", "go-on", "roll-back", ""))
+    if answer:
+        people.later(answer, vm)
+    return True
+
+
+def _is_on_its_way(run: Mapping[str, object] | None) -> bool:
+    return run is not None and run["direction"] == "there" and run["state"] != "holding"
+
+
+def _roll_back(people: People) -> bool:
+    vm = people._one([vm for vm in people.stage.plot.vms if people.watch.run_of(vm) is not None])
+    return vm is not None and _rolled_back(people, vm)
+
+
+def _rolled_back(people: People, vm: plots.Vm) -> bool:
+    """An operator ends the test, whatever its run is about."""
+    people.stage.note(f"{vm.name} is rolled back")
+    people.watch.thaw(vm)
+    people.stage.operate(lambda product: operations.end(product, vm.key, OPERATOR))
+    return True
+
+
+def _gone_on(people: People, vm: plots.Vm) -> bool:
+    """An operator applies the spec of a run that stands at a safe point once more, as it was or not."""
+    found: list[Plan] = []
+
+    def applied(product: Connected) -> None:
+        accepted = product.engine.dossier(vm.key).accepted
+        plan = operations.plan_all(product, (accepted.spec,))[0] if accepted is not None and accepted.is_active else None
+        if isinstance(plan, Plan) and operations.changes_anything(product, plan):
+            people.watch.thaw(vm)
+            operations.approve(product, plan, by=OPERATOR)
+            found.append(plan)
+
+    people.stage.operate(applied)
+    people.stage.note(f"{vm.name} is to go on: {f'{len(found[0].steps)} steps' if found else 'not planned'}")
+    return bool(found)
+
+
+def _resolved(people: People, vm: plots.Vm) -> bool:
+    """An operator says of a step that is stuck that it is done or undone, without knowing, and insists."""
+    query = "select run_id, seq from fr_steps join fr_runs on id = run_id where open_of = ? and fr_steps.state = 'stuck'"
+    step = people._one(people.watch.rows(query, vm.key))
+    if step is None:
+        return False
+    verdict = people.luck.choice(tuple(Verdict))
+    told: list[str] = []
+
+    def settled(product: Connected) -> None:
+        judged = operations.settle(product, step["run_id"], step["seq"], verdict, OPERATOR)
+        told.append(judged.against or "a look agrees")
+
+    people.stage.operate(settled)
+    people.stage.note(f"{vm.name}: step {step['seq']} is said to be {verdict}: {''.join(told)}")
+    agreed = told == ["a look agrees"]
+    if not agreed:
+        people.later("resolve", vm)
+    return agreed
+
+
+def _willing(what: str) -> Callable[[People], bool]:
+    """Somebody is there who answers the next run that asks."""
+
+    def begins(people: People) -> bool:
+        people.willing.append(what)
+        return False
+
+    return begins
+
+
+ANSWERS: Mapping[str, Callable[[People, plots.Vm], bool]] = {
+    "go-on": _gone_on,
+    "roll-back": _rolled_back,
+    "resolve": _resolved,
+}
 DEEDS: Mapping[str, Callable[[People], bool]] = {
     "detach": _detach,
     "attach-home": _attach_home,
@@ -252,4 +383,8 @@ DEEDS: Mapping[str, Callable[[People], bool]] = {
     "context": _context,
     "untag": _untag,
     "restart": _restart,
+    "freeze": _freeze,
+    "roll-back": _roll_back,
+    "approve": _willing("go-on"),
+    "resolve": _willing("resolve"),
 }

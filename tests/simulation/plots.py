@@ -6,7 +6,7 @@ process and on every machine, and a plot can be changed by hand to make a found 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -40,6 +40,8 @@ DEEDS = (
     *("snapshot-guest", "snapshot-appliance", "delete-guest-point", "revert-point", "production-card", "strange-disk"),
     *("delete-clone", "replicate", "context", "untag", "restart"),
 )
+COMMANDS = ("freeze", "freeze", "roll-back", "approve", "resolve")
+COMMANDED = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What somebody else does when the process has made so many changing calls."""
+    """What somebody else does, or an operator by a command, when the process has made so many changing calls."""
 
     what: str
     nth: int
@@ -155,7 +157,7 @@ def plot_of(seed: int) -> Plot:
         orders=orders,
         faults=tuple(_fault(luck, commands) for _ in range(number)),
         deaths=tuple(_death(luck) for _ in range(luck.choices((0, 1, 2, 3), (3, 4, 2, 1))[0])),
-        deeds=tuple(_deed(luck) for _ in range(luck.choices((0, 1, 2), (6, 3, 1))[0])),
+        deeds=(*(_deed(luck) for _ in range(luck.choices((0, 1, 2), (6, 3, 1))[0])), *_commands(Random(f"commands {seed}"))),
         replication=luck.choice((0.0, 0.0, 600.0)),
         quiet=max(order.at for order in orders) + luck.choice((600.0, 1800.0)),
     )
@@ -228,3 +230,9 @@ def _death(luck: Random) -> Death:
 
 def _deed(luck: Random) -> Deed:
     return Deed(luck.choice(DEEDS), luck.randint(0, 25))
+
+
+def _commands(luck: Random) -> Iterator[Deed]:
+    """What operators do in the midst of a run."""
+    while luck.random() < COMMANDED:
+        yield Deed(luck.choice(COMMANDS), luck.randint(1, 12))

@@ -61,8 +61,8 @@ class Hand:
 class Wire:
     """What stands where the transport is: each call goes to the simulator at once, in this process."""
 
-    def __init__(self, stage: Stage, life: int) -> None:
-        self.stage, self.life = stage, life
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
 
     def where(self, command: str) -> str:
         return f"{command} on stage"
@@ -95,9 +95,13 @@ class Wire:
 
 @dataclass
 class Stage:
-    """One plot being played. `watch` hears of every call before it arrives and after it was answered."""
+    """One plot being played. `watch` hears of every call before it arrives and after it was answered.
+
+    `shared` is whether threads share the database; `turn` is called where an engine may have to stand still.
+    """
 
     plot: Plot
+    shared: bool = False
     clock: TurnedClock = field(init=False)
     connected: Connected = field(init=False)
     lives: int = 0
@@ -112,7 +116,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.clock = TurnedClock(START)
         self.cloud = furniture.cloud_of(self.plot, self.clock)
-        self.database = furniture.database_of(self.plot)
+        self.database = furniture.database_of(self.plot, self.shared)
         self.raw = furniture.connection_of(self.database)
         self.adopted = _adopted(self)
         self.luck = Random(f"people {self.plot.seed}")
@@ -121,6 +125,7 @@ class Stage:
         self.arrival: Callable[[str, dict[str, str]], None] = lambda _command, _flat: None
         self.departure: Callable[[str, dict[str, str], Reply | None], None] = lambda _command, _flat, _reply: None
         self.people: Callable[[int], None] = lambda _changes: None
+        self.turn: Callable[[], None] = lambda: None
         self.cloud.faults.load(self.plot.faults)
         self.reborn()
 
@@ -128,18 +133,28 @@ class Stage:
 
     def reborn(self) -> Engine:
         """Another process over the same database: nothing is carried over, and the leases name somebody else."""
-        self.connected = self._life()
+        self.lives += 1
+        self.connected = self._process(f"life-{self.lives}")
         return self.engine
 
-    def _life(self) -> Connected:
-        self.lives += 1
+    def _process(self, owner: str) -> Connected:
         settings = _settings(self.plot)
         client = Client(_endpoint(), self.clock.now, session=_NO_SESSION, wait=self._wait)
         for server in client._servers._all:
-            server.transport = Wire(self, self.lives)  # type: ignore[assignment]
-        owner = f"life-{self.lives}"
+            server.transport = Wire(self)  # type: ignore[assignment]
+            server._admitted = self._in_turn(server._admitted)  # type: ignore[method-assign]
         engine = Engine(self.database, client, Hand(self.clock), settings, owner, self.adopted)
         return Connected(settings, self.database, engine)
+
+    def _in_turn(self, admitted: Callable[[str], float]) -> Callable[[str], float]:
+        """A call's turn comes: before it is looked at once more whether it may be sent, others may have theirs."""
+
+        def wait(command: str) -> float:
+            began = admitted(command)
+            self.turn()
+            return began
+
+        return wait
 
     def _wait(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))
@@ -189,6 +204,18 @@ class Stage:
             deed()
         finally:
             crashpoints.on_hit = None
+
+    def operate(self, deed: Callable[[Connected], object]) -> None:
+        """A command of an operator at any moment: a process of its own beside the one that runs, which may die, too."""
+        usual, crashpoints.on_hit = crashpoints.on_hit, self._hit
+        self._within += 1
+        try:
+            deed(self._process(f"operator-{self.calls}"))
+        except (CloudError, Died) as fault:
+            self.note(f"an operator's command ends: {fault!r}")
+        finally:
+            self._within -= 1
+            crashpoints.on_hit = usual
 
     def _hit(self, point: Point) -> None:
         self._passed[point] = self._passed.get(point, 0) + 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.simulation.found import IN_PLACE, KEPT, found
+from tests.simulation.found import APART, IN_PLACE, KEPT, TEST, found
 from tests.simulation.plots import Deed, Order, Plot, Vm
 from tests.simulation.trials import Show, play
 
@@ -51,3 +52,21 @@ def test_two_tests_on_one_appliance_take_turns_with_their_snapshots_and_both_com
     orders = (Order(0.0, "test", 0, 5), Order(later, "test", 1, 5))
     ending = play(Plot(0, vms, IN_PLACE, durations=durations, poll=2.0, orders=orders))
     assert ending.runs == (("completed", "clone"), ("completed", "clone"))
+
+
+def test_what_a_person_says_of_a_stuck_step_is_taken_once_a_look_agrees_and_the_run_goes_on() -> None:
+    hangs = {"kind": "job-hangs", "command": "detachVolume", "nth": 2, "times": 1, "seconds": 700.0, "effect": False}
+    plot = Plot(3, (Vm(0, 1, strategy="volume-snapshot"),), APART, durations=1.0, orders=TEST, faults=(hangs,))
+    held = play(plot)
+    assert held.held
+    assert not held.deeds
+    said = play(replace(plot, deeds=(Deed("resolve", 1),)))
+    assert (said.deeds, said.held, said.runs) == (("resolve",), (), (("completed", "volume-snapshot"),))
+
+
+def test_a_run_that_asks_because_the_world_changed_goes_on_when_its_new_plan_is_approved() -> None:
+    deeds = (Deed("attach-home", 6), Deed("approve", 1))
+    refused = {"kind": "refuse", "command": "createSnapshot", "nth": 1, "times": 1, "code": 530}
+    plot = Plot(4, (Vm(0, 1, strategy="volume-snapshot"),), APART, durations=1.0, orders=TEST, faults=(refused,))
+    ending = play(replace(plot, deeds=deeds))
+    assert (ending.deeds, ending.held) == (("attach-home", "go-on"), ())

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.execute import Kind, Outcome
+from reconciler.loop import Engine, Pass, Round
 from simulator.model import Volume
 from tests.simulation import furniture, plots
-from tests.simulation.invariants import CALLS, ENDS, ROUNDS, STATES, Sent, Watch, rule_text
+from tests.simulation.invariants import CALLS, ENDS, ROUNDS, STATES, Sent, Violation, Watch, rule_text
 from tests.simulation.plots import Order, Plot, Vm
-from tests.simulation.trials import Show
+from tests.simulation.trials import LOOKS, Show
 
 VM = Vm(0, disks=2, strategy="volume-snapshot")
 FIRST, SECOND = VM.volumes
@@ -112,6 +114,12 @@ def _not_begun(scene: Scene) -> Sent:
     return Sent(sent.command, sent.given, {**dict(sent.step or {}), "state": "done"})
 
 
+def _frozen(scene: Scene) -> None:
+    """The run was on its way there a moment ago, and a person froze it."""
+    scene.watch.freeze(VM)
+    scene.do("update fr_runs set running_since = null, not_before = null, state = 'paused'")
+
+
 CALL_BREACHES: Mapping[str, tuple[Callable[[Scene], Sent], ...]] = {
     "I4": (
         lambda scene: Sent("detachVolume", {"id": FIRST}, None),
@@ -137,7 +145,7 @@ CALL_BREACHES: Mapping[str, tuple[Callable[[Scene], Sent], ...]] = {
     ),
     "INV-05": (lambda scene: scene.sent("snapshot-replica", "deleteSnapshot", FIRST, id=scene.point(FIRST)),),
     "INV-06": (_with(_elsewhere, Scene.start),),
-    "INV-07": (_with(_without_points, Scene.start),),
+    "INV-07 I5": (_with(_without_points, Scene.start),),
     "INV-08": (
         _with(_production_card, Scene.start),
         lambda scene: scene.deploy(furniture.PRODUCTION_NET),
@@ -146,7 +154,8 @@ CALL_BREACHES: Mapping[str, tuple[Callable[[Scene], Sent], ...]] = {
     "INV-10": (_with(_replicating, Scene.detach),),
     "INV-12": (_in_doubt,),
     "I2": (lambda scene: scene.attach(FIRST, scene.guest.id, 0),),
-    "I5": (lambda scene: scene.attach(FIRST, APPLIANCE, 1),),
+    "INV-14 (home)": (lambda scene: scene.attach(FIRST, APPLIANCE, 1),),
+    "frozen": (_with(_frozen, Scene.detach),),
 }
 
 
@@ -212,6 +221,15 @@ def _too_many(scene: Scene) -> None:
         scene.do(f"insert into fr_runs (id, open_of, state, {names}) {chosen}")
 
 
+def _set(change: str) -> Callable[[Scene], None]:
+    def frozen_then(scene: Scene) -> None:
+        _frozen(scene)
+        assert list(ROUNDS["frozen (runs)"](scene.watch)) == []
+        scene.do(f"update fr_runs set {change}")
+
+    return frozen_then
+
+
 ROUND_BREACHES: Mapping[str, tuple[Callable[[Scene], None], ...]] = {
     "INV-12 (runs)": (_second_run,),
     "I7": (_too_many,),
@@ -225,6 +243,12 @@ ROUND_BREACHES: Mapping[str, tuple[Callable[[Scene], None], ...]] = {
     "S-10": (
         lambda scene: scene.do("update failover_jobs set status = 'creating_vm'"),
         lambda scene: scene.do("update failover_jobs set status = 'unheard of'"),
+    ),
+    "frozen (runs)": (
+        _set("state = 'running'"),
+        _set("direction = 'back'"),
+        _set("not_before = '2026-01-01 00:00:00'"),
+        _set("state = 'rolled-back', open_of = null"),
     ),
     "liveness": (lambda scene: scene.do("update fr_runs set state = 'stuck'"),),
 }
@@ -251,6 +275,37 @@ END_BREACHES: Mapping[str, tuple[Callable[[Scene], None], ...]] = {
     "INV-13 (end)": (_away, _left, _guest_left, lambda scene: scene.do("update failover_jobs set status = 'executing'")),
     "INV-14": (_written,),
 }
+
+
+# --- what a trial asks for at its end ---------------------------------------------------------------------------------
+
+
+def _unnamed(scene: Scene) -> None:
+    scene.do("update fr_runs set guest_id = null, guest_name = 'another'")
+
+
+def _unnamed_point(scene: Scene) -> None:
+    scene.do("delete from fr_points")
+
+
+def _nobody_says(scene: Scene) -> None:
+    scene.do("update fr_runs set state = 'completed', open_of = null")
+
+
+INVENTORY_BREACHES = (
+    *(("completed", way) for way in (_away, _left, _guest_left, _written)),
+    *(("holding", way) for way in (_unnamed, _unnamed_point, _nobody_says)),
+)
+
+
+def _nothing(*_given: object) -> Round:
+    return Round()
+
+
+def _always_something_else(engine: Engine, *_given: object) -> Round:
+    """Rounds in which every VM says something new, and nothing comes of it."""
+    why = f"waits since {engine.clock.now()}"
+    return Round(tuple(Pass(vm.key, vm.name, Outcome(Kind.WAIT, why)) for vm in PLOT.vms))
 
 
 # --- the tests --------------------------------------------------------------------------------------------------------
@@ -302,6 +357,35 @@ def test_an_end_that_breaks_a_rule_is_seen(name: str, way: Callable[[Scene], Non
     assert list(ENDS[name](scene.watch, scene.run)) == []
     way(scene)
     assert list(ENDS[name](scene.watch, scene.run))
+
+
+@pytest.mark.parametrize(("state", "way"), INVENTORY_BREACHES)
+def test_what_is_not_as_before_and_named_by_no_open_run_is_seen(state: str, way: Callable[[Scene], None]) -> None:
+    scene = Scene(state)
+    scene.show.inventory()
+    way(scene)
+    with pytest.raises(Violation, match="R7 the inventory is not as before"):
+        scene.show.inventory()
+
+
+@pytest.mark.parametrize("rounds", [_nothing, _always_something_else])
+def test_a_run_that_comes_to_no_end_and_asks_nobody_is_seen(
+    rounds: Callable[..., Round], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Scene("holding").show
+    monkeypatch.setattr(Engine, "round", rounds)
+    with pytest.raises(Violation, match="liveness: 600 rounds after tests began"):
+        show._settled("tests began")
+
+
+@pytest.mark.parametrize("state", ["stuck", "paused"])
+def test_a_run_that_asks_for_a_person_is_an_end(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene("holding")
+    monkeypatch.setattr(Engine, "round", _nothing)
+    scene.do(f"update fr_runs set state = '{state}', reason = 'a person is to look'")
+    before = scene.show.rounds
+    scene.show._settled("tests began")
+    assert scene.show.rounds - before == LOOKS
 
 
 @cache

@@ -9,7 +9,7 @@ clean then is held by a run that names it.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +38,10 @@ SHORTEST, LONGEST = timedelta(milliseconds=100), timedelta(seconds=300)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a trial ended: the digest of its trace, rounds, calls, lives, runs by state, and what is held with its reasons."""
+    """How a trial ended: the digest of its trace, rounds, calls, lives, runs by state, and what is held with its reasons.
+
+    `together` counts what several engines did to each other, where there were several.
+    """
 
     seed: int
     trace: str
@@ -49,6 +52,7 @@ class Ending:
     held: tuple[str, ...]
     deeds: tuple[str, ...]
     fired: tuple[str, ...]
+    together: tuple[tuple[str, int], ...] = ()
 
 
 class Failed(AssertionError):
@@ -62,19 +66,23 @@ def trial(seed: int) -> Ending:
 
 def play(plot: Plot, repeat: str = "") -> Ending:
     """Play a plot. Raises `Failed`."""
-    with stamina.set_testing(True, attempts=plot.retries), _uncollected():
-        show = Show(plot)
+    return played_through(lambda: Show(plot), plot, repeat or f"make simulate SEEDS={plot.seed}")
+
+
+def played_through(made: Callable[[], Show], plot: Plot, repeat: str) -> Ending:
+    """Make a show of a plot and play it; `repeat` is the line that does it again. Raises `Failed`."""
+    with stamina.set_testing(True, attempts=plot.retries), uncollected():
+        show = made()
         try:
             return show.played()
         except Exception as fault:
             name = "" if isinstance(fault, Violation) else f"{type(fault).__name__}: "
-            again = repeat or f"make simulate SEEDS={plot.seed}"
             told = "\n".join(f"  {line}" for line in show.stage.told[-40:])
-            raise Failed(f"{name}{fault}\nrepeat with: {again}\n{plot.told()}\n{told}") from fault
+            raise Failed(f"{name}{fault}\nrepeat with: {repeat}\n{plot.told()}\n{told}") from fault
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Without the garbage collector, which takes a tenth of the time and finds little within one trial."""
     gc.disable()
     try:
@@ -86,15 +94,16 @@ def _uncollected() -> Iterator[None]:
 class Show:
     """A plot that is being played: its stage, who watches, who interferes, and what operators have yet to say."""
 
-    def __init__(self, plot: Plot) -> None:
+    def __init__(self, plot: Plot, shared: bool = False) -> None:
         self.plot = plot
-        self.stage = Stage(plot)
+        self.stage = Stage(plot, shared)
         self.watch = Watch(self.stage)
         self.people = People(self.stage, self.watch)
         self.orders = list(plot.orders)
         self.rounds = 0
         self.says: dict[str, tuple[str, datetime, int]] = {}
         self.idle = 0
+        self.patience = QUIET_ROUNDS
         self.fired: tuple[str, ...] = ()
 
     def played(self) -> Ending:
@@ -144,14 +153,14 @@ class Show:
     def _settled(self, since: str) -> None:
         """Rounds until nothing moves by itself, and every run that is left says what it waits for."""
         explained, last = 0, self._last_event()
-        for _ in range(QUIET_ROUNDS):
+        for _ in range(self.patience):
             self._round(self.stage.seconds + LONGEST.total_seconds())
             held = (self._is_explained(run) or self._is_stuck_often(run, last) for run in self._open_runs())
             explained = explained + 1 if all(held) else 0
             if not self._moving() or explained >= LOOKS:
                 return
         rows = [(r["id"], r["state"], r["direction"], r["reason"], r["not_before"]) for r in self._open_runs()]
-        raise Violation(f"liveness: {QUIET_ROUNDS} rounds after {since}: {rows}")
+        raise Violation(f"liveness: {self.patience} rounds after {since}: {rows}")
 
     def _is_explained(self, run: dict[str, object]) -> bool:
         """Whether a run says what it waits for: a person (stuck, paused, kept beyond its time), or what it always says."""
@@ -171,6 +180,7 @@ class Show:
         self.stage.cloud.restart()
         self.stage.note("an operator restarts the cloud and ends everything")
         for vm in self.plot.vms:
+            self.watch.thaw(vm)
             operations.end(self.stage.connected, vm.key, "trial")
 
     def _open_runs(self) -> list[dict[str, object]]:
@@ -201,7 +211,7 @@ class Show:
     def _wait(self, done: Round, not_after: float) -> None:
         """Time passes until the engine wants to look again; it dawdles where its looks have brought nothing new for long."""
         now = self.stage.now
-        moments = [START + timedelta(seconds=s) for s in (not_after, *self.people.syncs.values())]
+        moments = [START + timedelta(seconds=s) for s in (not_after, *self.people.moments)]
         soonest = min((m for m in (done.next_at, now + LONGEST, *moments) if m is not None), default=now)
         dawdles = min(SLOWEST, (soonest - now) * 2 ** min(self.idle - IDLE, 10)) if self.idle > IDLE else SHORTEST
         self.stage.clock.advance(max(SHORTEST, soonest - now, dawdles))
@@ -210,6 +220,7 @@ class Show:
         vm = self.plot.vms[order.vm]
         self.stage.note(f"{vm.name}: {order.what} {order.minutes or ''}")
         if order.what == "end":
+            self.watch.thaw(vm)
             self.stage.act(lambda: operations.end(self.stage.connected, vm.key, "trial"))
             return
         spec = spec_of(vm, order)
@@ -221,6 +232,7 @@ class Show:
     def _approve(self, spec: Spec) -> None:
         (found,) = operations.plan_all(self.stage.connected, (spec,), True)
         if isinstance(found, Plan):
+            self.watch.thaw(next(vm for vm in self.plot.vms if vm.key == found.vm_key))
             operations.approve(self.stage.connected, found, by="trial", again=True)
         else:
             self.stage.note(f"refused: {'; '.join(r.text for r in found.reasons)}")
@@ -228,12 +240,12 @@ class Show:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def inventory(self) -> None:
-        """What is there now and was not there before, or is elsewhere: nothing, or held by a run that names it."""
-        held = {str(run["vm_key"]): str(run["reason"]) for run in self._open_runs()}
+        """What is there now and was not there before, or is elsewhere: nothing, or held by an open run that names it."""
+        held = {str(run["vm_key"]): str(run["id"]) for run in self._open_runs()}
         for difference, vm, ident in self._differences():
-            if ident in self.watch.excused or (vm is not None and vm.key in held):
-                continue
-            raise Violation(f"R7 the inventory is not as before, and nobody says so: {difference}")
+            run = held.get(vm.key) if vm is not None else None
+            if ident not in self.watch.excused and (run is None or not self.watch.names(run, ident)):
+                raise Violation(f"R7 the inventory is not as before, and no open run names it: {difference}")
 
     def _differences(self) -> Iterator[tuple[str, plots.Vm | None, str]]:
         for ident, vm in self.watch.owner.items():
