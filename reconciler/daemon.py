@@ -60,12 +60,12 @@ class Daemon:
         try:
             self._pick_up()
             done = self.connected.engine.round()
+            for seen in done.passes:
+                self.watch(seen)
         except (CloudError, StoreError) as fault:
             self._news("fault", f"! {fault}. Trying again; nothing is lost")
             return Round()
         self._news("fault", "")
-        for seen in done.passes:
-            self.watch(seen)
         return done
 
     def _pause(self, done: Round) -> timedelta:

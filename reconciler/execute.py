@@ -226,7 +226,8 @@ class Executor:
             return Outcome(Kind.DONE, learned={**learned, **learned_after(row.action, world, now)})
         if learned and not _is_known(row.action, world):
             return Outcome(Kind.WAIT, "looking for what was made", until=now, learned=learned)
-        return self._unseen(row, now, "the cloud reports success, but a look does not show it")
+        text = f"the cloud reports success, but a look does not show it: {_seen_of(row.action, world)}"
+        return self._unseen(row, now, text)
 
     def _job_failed(self, row: StepRow, result: JobFailed) -> Outcome:
         why = f"cloud job {row.custom_job_id} failed with {result.code}: {result.text or 'no reason given'}"
@@ -335,7 +336,7 @@ def _seen_of(action: actions.Action, world: World) -> str:
     if action.subject in world.replicas:
         volume = world.volumes.get(action.subject)
         return f"its volume is on the {world.place(action.subject)}, {volume.state if volume is not None else 'not shown'}"
-    return f"the guest is {world.guest.state}" if world.guest is not None else "there is no guest"
+    return f"guest VM {world.guest.id} is {world.guest.state}" if world.guest is not None else "there is no guest"
 
 
 def _at_rest(action: actions.Action, world: World) -> bool:

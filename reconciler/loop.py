@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -30,7 +31,7 @@ from reconciler.observe import Fleet, Memory
 from reconciler.phases import Phase
 from reconciler.settings import Settings
 from reconciler.store import durations, inventory, journal, legacy
-from reconciler.store.database import Connection, Database
+from reconciler.store.database import Connection, Database, StoreError
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
 from reconciler.verdicts import Judged, NotStuck, Verdict
@@ -125,7 +126,7 @@ class Engine:
             with self.database.read() as connection:
                 sources, took = self.legacy.sources(connection), durations.newest(connection)
             fleet = observe.fleet(sources, self.settings.networks.test)
-            self._known = (fleet, observe.standing(self.client, now, self.settings.cloudstack.storage))
+            self._known = (fleet, observe.standing(self.client, now, self.settings.cloudstack.storage, fleet.flagged))
         fleet, standing = self._known
         old = {kind for kind in observe.Kind if now - self._read_at.get(kind, standing.since) > SEEN_FOR}
         read = observe.EVERYTHING if anew or self._seen is None else changed | old
@@ -175,9 +176,9 @@ class Engine:
         return self._due(self.clock.now(), keys).resting
 
     def let_go(self) -> None:
-        """Give back all leases, so that another process need not wait for them to lapse."""
-        with self.database.begin() as connection:
-            journal.give_back(connection, self.owner, self.clock.now())
+        """Give back all leases, so that another process need not wait for them to lapse (where that cannot be, it waits)."""
+        with suppress(StoreError):
+            self.database.written(lambda connection: journal.give_back(connection, self.owner, self.clock.now()), looks=True)
 
     def resolve(self, run_id: str, seq: int, verdict: Verdict, by: str) -> Judged:
         """Take a person's word for a step that is stuck, if a fresh look agrees with it; then its run is due at once.
@@ -195,10 +196,13 @@ class Engine:
         if judged.against is not None:
             return judged
         outcome = verdicts.outcome(row, turn.world, job, verdict, by, now)
+
+        def settle(connection: Connection) -> Run:
+            self._executor.record(connection, [Batch(turn, (row,), (outcome,))])
+            return journal.wake(connection, run, now)
+
         try:
-            with self.database.begin() as connection:
-                self._executor.record(connection, [Batch(turn, (row,), (outcome,))])
-                return replace(judged, run=journal.wake(connection, run, now))
+            return replace(judged, run=self.database.written(settle))
         except (journal.Fenced, LookupError):
             raise NotStuck(f"step {seq} of run {run_id} was settled meanwhile") from None
 
@@ -307,7 +311,14 @@ class Engine:
 
     def _submitted(self, ready: list[_Ready]) -> Iterator[Pass]:
         """Write the intents of all, send them, write down what came of them."""
-        intended = self._together([Batch(one.turn, one.rows) for one in ready], _lease_of, self._executor.intend)
+
+        def intend(connection: Connection, items: Sequence[Batch]) -> list[Pass | Batch]:
+            frozen = journal.frozen(connection)
+            written = iter(self._executor.intend(connection, [b for b in items if b.turn.run.id not in frozen]))
+            stands = Outcome(Kind.DONE, "frozen a moment ago")
+            return [self._came_to(connection, b.turn, stands) if b.turn.run.id in frozen else next(written) for b in items]
+
+        intended = self._together([Batch(one.turn, one.rows) for one in ready], _lease_of, intend)
         yield from (one for one in intended if isinstance(one, Pass))
         batches = [one for one in intended if isinstance(one, Batch)]
         _hit(crashpoints.Point.AFTER_INTENT, batches)
@@ -342,21 +353,29 @@ class Engine:
         """Write for all in one transaction; a pass stands for an item for which that was not possible."""
         written = journal.together(self.database, items, lease, write)
         return [
-            self._unwritten(lease(item).vm_key, found) if isinstance(found, Exception) else found
+            self._unwritten(lease(item), found) if isinstance(found, Exception) else found
             for item, found in zip(items, written, strict=True)
         ]
 
-    def _unwritten(self, vm_key: str, fault: Exception) -> Pass:
+    def _unwritten(self, lease: Lease, fault: Exception) -> Pass:
         """A VM that another process works on by now, or one that shows a defect of ours: it stops nobody else."""
-        now = self.clock.now()
+        now, vm_key = self.clock.now(), lease.vm_key
         if isinstance(fault, journal.Fenced):
             return Pass(vm_key, vm_key, Outcome(Kind.WAIT, str(fault)), until=now + self.settings.engine.poll)
         log.error("a defect, met with %s", vm_key, exc_info=fault)
         why = f"a defect of this program, please report it: {type(fault).__name__} {fault}"
-        with self.database.begin() as connection:
+
+        def stop(connection: Connection, _: Sequence[Lease]) -> list[Pass]:
             run = journal.unfinished_of(connection, vm_key)
             run = journal.stuck(connection, run, why, now + STUCK_AGAIN, now) if run is not None else None
-        return Pass(vm_key, run.vm_name if run else vm_key, Outcome(Kind.STUCK, why), run, now + STUCK_AGAIN)
+            return [Pass(vm_key, run.vm_name if run else vm_key, Outcome(Kind.STUCK, why), run, now + STUCK_AGAIN)]
+
+        (stopped,) = journal.together(self.database, [lease], lambda held: held, stop)
+        if isinstance(stopped, journal.Fenced):
+            return self._unwritten(lease, stopped)
+        if isinstance(stopped, Exception):
+            raise stopped
+        return stopped
 
     def _each(self, what: str, work: Callable[[T], R], items: list[T]) -> list[R]:
         """Work on all items, in a few threads where the last such work took long; each takes a run of neighbours."""
@@ -383,8 +402,7 @@ class Engine:
         lease = self.settings.engine.lease
         if busy and (self._kept is None or now >= self._kept + lease / 4):
             self._kept = now
-            with self.database.begin() as connection:
-                journal.keep(connection, busy, self.owner, now + lease)
+            self.database.written(lambda connection: journal.keep(connection, busy, self.owner, now + lease), looks=True)
 
     def _due(self, now: datetime, only: frozenset[str] | None) -> _Due:
         with self.database.read() as connection:
@@ -425,11 +443,8 @@ class Engine:
             k: d.lease for k, d in found.items() if d.lease is not None and d.lease.is_fresh(self.owner, now, limits.lease)
         }
         if len(taken) < len(found):
-            with self.database.begin() as connection:
-                for key in found.keys() - taken.keys():
-                    lease = journal.take(connection, key, self.owner, now, limits.lease)
-                    if lease is not None:
-                        taken[key] = lease
+            lacking = found.keys() - taken.keys()
+            taken |= self.database.written(lambda c: journal.take_all(c, lacking, self.owner, now, limits.lease))
         held = {k: replace(d, lease=taken[k]) for k, d in found.items() if k in taken}
         alone = all(
             d.lease is not None and d.lease.owner == self.owner and d.under_way for k, d in found.items() if k in taken
@@ -446,14 +461,17 @@ class Engine:
     def _unlisted(self, dossier: Dossier) -> Pass:
         """A VM that the database of the replication system does not list: without what it knew, nothing is safe to do."""
         now, why = self.clock.now(), "the replication system's database no longer lists this VM"
-        run, until = dossier.run, now + STUCK_AGAIN
-        with self.database.begin() as connection:
-            if run is None:
+        until = now + STUCK_AGAIN
+
+        def write(connection: Connection, _: Sequence[Dossier]) -> list[Pass]:
+            if dossier.run is None:
                 inventory.fail(connection, dossier.vm_key, now, why)
                 journal.note(connection, now, dossier.vm_key, "refused", why)
-                return Pass(dossier.vm_key, dossier.vm_key, Outcome(Kind.REFUSED, why))
-            run = journal.stuck(connection, run, why, until, now)
-        return Pass(run.vm_key, run.vm_name, Outcome(Kind.STUCK, why), run, until)
+                return [Pass(dossier.vm_key, dossier.vm_key, Outcome(Kind.REFUSED, why))]
+            run = journal.stuck(connection, dossier.run, why, until, now)
+            return [Pass(run.vm_key, run.vm_name, Outcome(Kind.STUCK, why), run, until)]
+
+        return self._together([dossier], lambda d: _held(d.lease), write)[0]
 
     def _turn(self, dossier: Dossier, look: Look) -> Turn:
         source = look.fleet.sources[dossier.vm_key]
@@ -575,7 +593,8 @@ class Engine:
         """The turn with its run turned back once the goal is protected: from then on it never goes forward again."""
         if goal.kind is not GoalKind.PROTECTED or turn.run.direction is Direction.BACK:
             return turn
-        return replace(turn, run=journal.turn_back(connection, turn.run, goal.reason, now), rest=())
+        held_up = f"; it was held up: {turn.run.reason}" if turn.run.state is RunState.STUCK and turn.run.reason else ""
+        return replace(turn, run=journal.turn_back(connection, turn.run, f"{goal.reason}{held_up}", now), rest=())
 
     def _skipped(self, connection: Connection, turn: Turn, found: Plan) -> Turn:
         """The turn without the steps in front that are not planned any more because a look shows them to be done."""
@@ -618,6 +637,8 @@ class Engine:
         run = turn.run
         until: datetime | None = outcome.until or now + self.settings.engine.poll
         gives_up = outcome.kind in (Kind.FAILED, Kind.REFUSED)
+        if gives_up or outcome.kind is Kind.STUCK or run.not_before != outcome.until:
+            run = self._as_frozen(connection, run)
         if run.state is RunState.PAUSED:  # whatever comes of what was under way, a person says how it goes on
             until = None if outcome.kind is Kind.DONE or gives_up else until
         elif outcome.kind is Kind.DONE:
@@ -630,6 +651,10 @@ class Engine:
         elif run.not_before != outcome.until or run.state is RunState.STUCK:
             run = journal.wait_until(connection, run, outcome.until)
         return Pass(run.vm_key, run.vm_name, outcome, run, until)
+
+    def _as_frozen(self, connection: Connection, run: Run) -> Run:
+        """The run, which a person may have frozen since this pass read it: what is written then must not undo that."""
+        return replace(run, state=RunState.PAUSED, not_before=None) if run.id in journal.frozen(connection) else run
 
     def _reached(self, connection: Connection, turn: Turn, goal: Goal, now: datetime) -> Pass:
         run = turn.run

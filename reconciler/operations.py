@@ -21,7 +21,7 @@ from reconciler.cloudstack.errors import CloudError
 from reconciler.exits import Exits
 from reconciler.loop import Engine, Pass, Round, same_guest
 from reconciler.store import inventory, journal, legacy
-from reconciler.store.database import Connection
+from reconciler.store.database import Connection, DatabaseBusy, DatabaseUnreachable, StoreError
 from reconciler.store.inventory import Accepted, AcceptedSpec
 from reconciler.store.journal import Direction, Dossier, Event, Run, RunState, StepRow
 from reconciler.verdicts import Judged, Verdict
@@ -109,7 +109,8 @@ def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> A
     plan; one that is stuck looks again at once.
     """
     now = connected.engine.clock.now()
-    with connected.database.begin() as connection:
+
+    def write(connection: Connection) -> Accepted:
         accepted = inventory.accept(connection, plan, now=now, by=by, again=again)
         run = journal.unfinished_of(connection, plan.vm_key)
         if run is not None and run.state is RunState.PAUSED and _is_for(run, accepted.record):
@@ -117,6 +118,9 @@ def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> A
             journal.resume(connection, followed, plan, by, now)
         elif run is not None and run.state is RunState.STUCK:
             journal.wake(connection, run, now)
+        return accepted
+
+    accepted = connected.database.written(write, looks=True)
     crashpoints.hit(crashpoints.Point.ACCEPTED)
     return accepted
 
@@ -144,10 +148,13 @@ def resolve(connected: Connected, name: str) -> Source:
 def end(connected: Connected, vm_key: str, by: str) -> Run | None:
     """Say that this VM's test is over. Returns the run that is to be taken back, or None when there is none."""
     now = connected.engine.clock.now()
-    with connected.database.begin() as connection:
+
+    def write(connection: Connection) -> Run | None:
         inventory.end(connection, vm_key, now, f"ended by {by}")
         run = journal.unfinished_of(connection, vm_key)
         return journal.wake(connection, run, now) if run else None
+
+    return connected.database.written(write, looks=True)
 
 
 class NotToFreeze(Exception):
@@ -160,8 +167,10 @@ def freeze(connected: Connected, vm_key: str, by: str) -> Run:
     What is under way is settled, nothing else is begun, and no time limit takes it back. Raises `NotToFreeze`.
     """
     now = connected.engine.clock.now()
-    with connected.database.begin() as connection:
-        run = journal.unfinished_of(connection, vm_key)
+
+    def write(connection: Connection) -> Run:
+        dossier = journal.dossiers(connection, [vm_key])[vm_key]
+        run, accepted = dossier.run, dossier.accepted
         if run is None:
             raise NotToFreeze("no test is under way; nothing to freeze")
         if run.direction is Direction.BACK:
@@ -170,7 +179,11 @@ def freeze(connected: Connected, vm_key: str, by: str) -> Run:
             )
         if run.state is RunState.HOLDING:
             raise NotToFreeze(f"the test of {run.vm_name} runs; a spec with a longer `for:` keeps it longer")
+        if accepted is None or not _is_for(run, accepted):
+            raise NotToFreeze(f"the test of {run.vm_name} is no longer wanted: run {run.id} is about to be taken back")
         return journal.pause(connection, run, f"frozen by {by}", None, now)
+
+    return connected.database.written(write, looks=True)
 
 
 def paused(connected: Connected) -> frozenset[str]:
@@ -216,12 +229,12 @@ def drive(
     keys: frozenset[str],
     watch: Callable[[Pass], None],
     halt: Halt,
-    lost: Callable[[CloudError], None] | None = None,
+    lost: Callable[[CloudError | StoreError], None] | None = None,
 ) -> None:
     """Run rounds until every one of these VMs is at rest, or a person halts it.
 
     A safe point is reached when no step of these VMs is under way: what was sent has been looked at, and nothing else was
-    begun. Raises `CloudError` when CloudStack could not be read for a quarter of an hour.
+    begun. Raises `CloudError` when CloudStack could not be read for a quarter of an hour, `StoreError` so for the database.
     """
     try:
         _rounds(engine, keys, watch, halt, lost)
@@ -234,15 +247,17 @@ def _rounds(
     keys: frozenset[str],
     watch: Callable[[Pass], None],
     halt: Halt,
-    lost: Callable[[CloudError], None] | None,
+    lost: Callable[[CloudError | StoreError], None] | None,
 ) -> None:
     since: datetime | None = None
     while not halt.at_once.is_set():
         stopping = halt.safely.is_set()
         try:
             done = engine.round(keys, begin=not stopping)
+            for seen in done.passes:
+                watch(seen)
             since = None
-        except CloudError as fault:
+        except (CloudError, DatabaseBusy, DatabaseUnreachable) as fault:
             now = engine.clock.now()
             since = since or now
             if now - since >= UNREACHABLE_FOR:
@@ -250,8 +265,6 @@ def _rounds(
             if lost is not None:
                 lost(fault)
             done = Round(next_at=now + engine.settings.engine.poll)
-        for seen in done.passes:
-            watch(seen)
         if done.resting:
             return
         engine.clock.wait(_pause(engine, done), halt.at_once if stopping else halt.safely)

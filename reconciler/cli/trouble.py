@@ -94,6 +94,11 @@ class Trouble:
         else:
             yield f"failover apply {file}", "mend the cause first; it looks at once and goes on"
 
+    def watched(self) -> Iterator[Way]:
+        """Commands that show what the cloud has in between, which nobody but its operators can end."""
+        for kind, key, ident, state in _in_between(self.world) if self.world is not None else ():
+            yield f"cmk list {kind} {key}={ident}", f"shows whether it is {state} still; if so, ask an operator of the cloud"
+
     def rows(self) -> Iterator[Told]:
         """Everything that can be told without asking anybody."""
         yield from self.told()
@@ -225,6 +230,27 @@ def shown(world: World) -> Iterator[str]:
             yield f"clone of {disk.key} {views.placed_text(world, clone)}"
     if world.guest_snapshot is not None:
         yield f"VM snapshot {world.guest_snapshot.name} is {world.guest_snapshot.state}"
+
+
+_VOLUMES = frozenset({"Ready", "Allocated", "Destroy", "Expunged"})
+
+
+def _in_between(world: World) -> Iterator[tuple[str, str, str, str]]:
+    """What list, by which key and id, shows each object of a run that is in a state that should pass, and that state."""
+    run = world.run
+    clones = [world.clone_of(c.volume_id) for c in run.clones] if run is not None else []
+    for volume in (*(world.volumes.get(v) for v in sorted(world.replicas)), *clones):
+        if volume is not None and volume.state not in _VOLUMES:
+            yield "volumes", "id", volume.id, volume.state
+    for point in run.points if run is not None else ():
+        snapshot = world.snapshot_of(point)
+        if snapshot is not None and snapshot.state not in ("BackedUp", "Error", "Destroyed"):
+            yield "snapshots", "id", snapshot.id, snapshot.state
+    whole = world.guest_snapshot
+    if whole is not None and whole.state not in ("Ready", "Error"):
+        yield "vmsnapshot", "vmsnapshotid", whole.id, whole.state
+    if world.guest is not None and world.guest.state in ("Starting", "Stopping"):
+        yield "virtualmachines", "id", world.guest.id, world.guest.state
 
 
 def _where(action: actions.Action) -> str:

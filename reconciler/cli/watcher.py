@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.cloudstack.errors import CloudError
     from reconciler.loop import Pass
     from reconciler.operations import Halt
+    from reconciler.store.database import StoreError
     from reconciler.store.journal import Run
     from reconciler.wiring import Connected
 
@@ -56,8 +57,8 @@ class Watcher:
             self.motions[seen.vm_key] = self._told[seen.vm_key] = told
             self.news(seen.vm_key, told)
 
-    def lost(self, fault: CloudError) -> None:
-        """Say once that CloudStack cannot be read, and that this goes on by itself."""
+    def lost(self, fault: CloudError | StoreError) -> None:
+        """Say once that CloudStack or the database cannot be read, and that this goes on by itself."""
         if str(fault) != self._lost:
             self._lost = str(fault)
             self.note(f"! {fault}. Trying again; nothing is lost.")

@@ -174,6 +174,8 @@ class _Trouble:
             yield "look", f"not possible now: {unseen}", "waits"
         else:
             yield "look", " · ".join(trouble.shown(world)), "plain"
+        for command, meaning in known.watched():
+            yield "watch", f"{command}   {meaning}", "plain"
         for number, (command, meaning) in enumerate(known.ways_out(), 1):
             yield "ways out", f"{number}. {command}   {meaning}", "strong"
 
