@@ -118,6 +118,14 @@ class Limits(_Section):
     wait_at_most: Duration = timedelta(days=1)
 
 
+class Retention(_Section):
+    """How old history gets before `failover db prune` removes it; null keeps runs for ever. Failed ones are asked for."""
+
+    tests: Duration | None = timedelta(days=30)
+    live: Duration | None = timedelta(days=365)
+    events: Duration = timedelta(days=90)
+
+
 class VCenterLogin(_Section):
     """A user of one vCenter; with `vms` (uuids) it is the own credential of these VMs and used for no others."""
 
@@ -169,6 +177,7 @@ class Settings(pydantic_settings.BaseSettings):
     test: TestBounds = TestBounds()
     networks: Networks = Networks()
     engine: Limits = Limits()
+    retention: Retention = Retention()
     source: SourceSection = SourceSection()
 
     @property

@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "resolve": "say what became of a step that is stuck",
     "source": "what the source side says; switch a source VM off or on, sync it",
     "daemon": "carry out a folder of specs, end tests when their time is up",
-    "db": "the database's own tables: make or upgrade them",
+    "db": "our own tables: make, upgrade, check or prune them",
     "demo": "the whole story on a simulated cloud, with proof",
 }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from migrations.run import head
 from reconciler.cli.demo import Proof
 from tests.cli.world import LONGEST, PG, ROOT, House
 from tests.docs import pages
@@ -17,6 +18,7 @@ from tests.docs import pages
 PAGE = pages.sections(ROOT / "docs" / "reference" / "commands.md")
 AS_WANTED = "vm: PGWINTESTBIOS\nstate: protected\n"
 BROKEN = "vm: PGWINTESTBIOS\nstate: tested\n"
+NEWEST = head()
 UNKNOWN = "vm: NOBODY\nstate: test-failover\nfor: 30m\n"
 
 
@@ -76,10 +78,26 @@ SITUATIONS = (
     Situation("daemon --once --specs nowhere", 1),
     Situation("db upgrade", 0),
     Situation("--settings nowhere.yaml db upgrade", 1),
+    Situation(f"db downgrade {NEWEST}", 0),
+    Situation("db downgrade 9", 1),
+    Situation("db current", 0, key="version"),
+    Situation("--settings nowhere.yaml db current", 1, key="error"),
+    Situation("db check", 0, key="findings"),
+    Situation("--settings nowhere.yaml db check", 1, key="error"),
+    Situation("db prune", 0, key="removed"),
+    Situation("--settings nowhere.yaml db prune", 1, key="error"),
 )
-ELSEWHERE = {"demo": {0, 1}, "freeze": {0}, "resolve": {0, 3}, "source power": {0}, "source sync": {0}}
-"""Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, and in
-`tests/reconciler/source/test_command.py`.
+ELSEWHERE = {
+    "demo": {0, 1},
+    "freeze": {0},
+    "resolve": {0, 3},
+    "source power": {0},
+    "source sync": {0},
+    "db downgrade": {3},
+    "db prune": {3},
+}
+"""Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, in
+`tests/reconciler/source/test_command.py`, and in `test_our_tables`.
 """
 
 

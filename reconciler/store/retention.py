@@ -1,0 +1,139 @@
+"""What of our own tables is old enough to go, and its removal. The replication system's tables are never pruned.
+
+Called by `reconciler.retention`, which knows what is still there in CloudStack. The newest run and the newest accepted spec
+of every VM stay for ever: they number the attempts, whose names must not come twice, and tell what had its turn already.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from reconciler.store import tables
+
+r = tables.runs.c
+AT_ONCE = 400
+"""Runs in one statement, and removed in one transaction."""
+PARTS = (tables.events, tables.steps, tables.placements, tables.points, tables.clones, tables.guest_points)
+"""What belongs to one run, by its `run_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over. `made` are the ids of all that it made in CloudStack; `dirty`: its replicas await a full sync."""
+
+    id: str
+    vm_key: str
+    vm_name: str
+    kind: str
+    failed: bool
+    finished_at: datetime
+    guest_name: str
+    made: frozenset[str]
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many rows went."""
+
+    runs: int = 0
+    specs: int = 0
+    events: int = 0
+
+
+def ended(connection: sa.Connection, before: datetime) -> tuple[Ended, ...]:
+    """The runs that ended before then, oldest first, without the newest of each VM."""
+    rows = connection.execute(_ENDED, {"before": before}).all()
+    made = _made(connection, [row.id for row in rows])
+    dirty = set(connection.execute(sa.select(tables.dirty.c.run_id)).scalars())
+    return tuple(
+        Ended(
+            row.id,
+            row.vm_key,
+            row.vm_name,
+            row.kind,
+            row.failed,
+            row.finished_at,
+            row.guest_name,
+            frozenset({*made[row.id], row.guest_id, row.default_root_id} - {None}),
+            row.id in dirty,
+        )
+        for row in rows
+    )
+
+
+def _made(connection: sa.Connection, run_ids: Sequence[str]) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for some in _slices(run_ids):
+        for table, column in _NUMBERED:
+            query = sa.select(table.c.run_id, column).where(table.c.run_id.in_(some) & column.is_not(None))
+            for run_id, ident in connection.execute(query):
+                found[run_id].add(ident)
+    return found
+
+
+def old_specs(connection: sa.Connection, before: datetime, without_runs: Iterable[str]) -> tuple[int, ...]:
+    """Accepted specs that ended before then and no run needs, but those that go; without the newest of each VM."""
+    going = set(without_runs)
+    needed = {spec for run, spec in connection.execute(sa.select(r.id, r.spec_id)) if run not in going}
+    return tuple(i for i in connection.execute(_OLD_SPECS, {"before": before}).scalars() if i not in needed)
+
+
+def old_events(connection: sa.Connection, before: datetime) -> int:
+    """How many events of no run are older than that."""
+    return connection.execute(sa.select(sa.func.count()).where(_OLD_EVENTS), {"before": before}).scalar_one()
+
+
+def remove_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
+    """Remove these runs with all that belongs to them, but what is open. Returns how many runs went."""
+    over = sa.select(r.id).where(r.id.in_(run_ids) & r.open_of.is_(None) & r.finished_at.is_not(None))
+    closed = connection.execute(over).scalars().all()
+    for table in PARTS:
+        connection.execute(table.delete().where(table.c.run_id.in_(closed)))
+    return connection.execute(tables.runs.delete().where(r.id.in_(closed) & r.open_of.is_(None))).rowcount
+
+
+def remove_specs(connection: sa.Connection, ids: Sequence[int]) -> int:
+    """Remove these accepted specs, but what is active. Returns how many went."""
+    known = tables.specs.c
+    return connection.execute(tables.specs.delete().where(known.id.in_(ids) & known.active_of.is_(None))).rowcount
+
+
+def remove_events(connection: sa.Connection, before: datetime) -> int:
+    """Remove events of no run that are older than that. Returns how many went."""
+    return connection.execute(tables.events.delete().where(_OLD_EVENTS), {"before": before}).rowcount
+
+
+def _slices(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE))
+
+
+_NUMBERED = (
+    (tables.points, tables.points.c.snapshot_id),
+    (tables.clones, tables.clones.c.clone_id),
+    (tables.guest_points, tables.guest_points.c.snapshot_id),
+)
+_LAST_RUNS = sa.select(sa.func.max(r.attempt).label("attempt"), r.vm_key).group_by(r.vm_key).subquery()
+_ENDED = (
+    sa.select(r.id, r.vm_key, r.vm_name, r.kind, r.failed, r.finished_at, r.guest_name, r.guest_id, r.default_root_id)
+    .join(_LAST_RUNS, (r.vm_key == _LAST_RUNS.c.vm_key) & (r.attempt < _LAST_RUNS.c.attempt))
+    .where(r.open_of.is_(None) & (r.finished_at < sa.bindparam("before", type_=tables.Moment)))
+    .order_by(r.finished_at, r.id)
+)
+_LAST_SPECS = sa.select(sa.func.max(tables.specs.c.id)).group_by(tables.specs.c.vm_key)
+_OLD_SPECS = (
+    sa.select(tables.specs.c.id)
+    .where(
+        tables.specs.c.active_of.is_(None)
+        & (tables.specs.c.ended_at < sa.bindparam("before", type_=tables.Moment))
+        & tables.specs.c.id.not_in(_LAST_SPECS)
+    )
+    .order_by(tables.specs.c.id)
+)
+_OLD_EVENTS = (tables.events.c.at < sa.bindparam("before", type_=tables.Moment)) & tables.events.c.run_id.is_(None)
