@@ -39,6 +39,20 @@ def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
     return tuple(reason for guard in GUARDS for reason in guard(spec, world))
 
 
+SPARED = frozenset({"NEVER_SYNCED"})
+"""Codes that `skip_validation` leaves out: the guest may find nothing to boot, but nothing is lost and all goes back."""
+
+
+def against(spec: Spec, world: World) -> tuple[Reason, ...]:
+    """The reasons for which this test is refused: all but those that its spec leaves out."""
+    return tuple(r for r in reasons(spec, world) if spec.skip_validation is None or r.code not in SPARED)
+
+
+def left_out(spec: Spec, world: World) -> tuple[Reason, ...]:
+    """The reasons against this test that its spec leaves out."""
+    return tuple(r for r in reasons(spec, world) if spec.skip_validation is not None and r.code in SPARED)
+
+
 def still_known(spec: Spec, world: World) -> tuple[Reason, ...]:
     """What a test that has begun needs to know of its platform at every moment, and does not any more."""
     return tuple(_platform(spec, world))

@@ -112,6 +112,23 @@ class Amendment:
         return cls(Terms.from_json(data["was"]), Terms.from_json(data["now"]))
 
 
+@dataclass(frozen=True, slots=True)
+class ReadinessScore:
+    """What the checks of readiness said of the VM when the plan was made: a score of 100, and which failed with what."""
+
+    score: float
+    failed: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The score and the failed checks as plain data."""
+        return {"score": self.score, "failed": list(self.failed)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReadinessScore:
+        """Read back what `as_json` wrote."""
+        return cls(data["score"], tuple(data["failed"]))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps from a world to a goal.
@@ -119,9 +136,9 @@ class Plan:
     `facts` are flat (`disk-2000.device` to 1) so that two looks can be compared row by row; `way_back` is the plan that
     takes the goal back, planned from the world these steps lead to. `extra_gib` is the storage it takes beside the replicas;
     `offers` are the other strategies with their price, for whoever reviews it; `proofs` say of each network why nothing
-    leads out of it. `amends` is what the spec changes of a test
-    that is under way. Without either `steps` or that, nothing is to be done, unless it is `held_up`: then nothing is
-    possible yet, as `warnings` say, and the steps are planned as soon as that is over.
+    leads out of it; `readiness` is what its checks say of a VM whose test has not begun. `amends` is what the spec changes
+    of a test that is under way. Without either `steps` or that, nothing is to be done, unless it is `held_up`: nothing is
+    possible yet then, as `warnings` say, and the steps are planned as soon as that is over.
     """
 
     spec: Spec
@@ -140,6 +157,7 @@ class Plan:
     amends: Amendment | None = None
     held_up: bool = False
     proofs: tuple[str, ...] = ()
+    readiness: ReadinessScore | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -192,6 +210,7 @@ class Plan:
             "strategy_reason": self.strategy_reason,
             "networks": list(self.networks),
             "proofs": list(self.proofs),
+            "readiness": self.readiness.as_json() if self.readiness is not None else None,
             "takes_there": int(self.takes_there.total_seconds()),
             "takes_back": int(self.takes_back.total_seconds()),
             "replication_pause": int(self.pause.total_seconds()),
@@ -237,6 +256,7 @@ class Plan:
             amends=Amendment.from_json(data["amends"]) if data.get("amends") else None,
             held_up=data.get("held_up", False),
             proofs=tuple(data.get("proofs", ())),
+            readiness=ReadinessScore.from_json(data["readiness"]) if data.get("readiness") else None,
         )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from plans import actions, bubble, compare, effects, estimates, guards, placing, strategies
+from plans import actions, bubble, compare, effects, estimates, guards, placing, readiness, strategies
 from plans.observed import Place, World
-from plans.plan import TEST_ENDS, Amendment, Fact, Offer, Plan, Refusal, Step, Terms
+from plans.plan import TEST_ENDS, Amendment, Fact, Offer, Plan, ReadinessScore, Refusal, Step, Terms
 from specs.goal import GoalKind
 from specs.model import Spec, Strategy
 
@@ -26,7 +26,7 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
     approved nevertheless, and begins when that is over. The way back belongs to every plan that is shown or approved; a
     later pass, which only looks for what is next, can do without.
     """
-    against = guards.reasons(spec, world) if _needs_guards(goal, world) else guards.not_offered(spec)
+    against = guards.against(spec, world) if _needs_guards(goal, world) else guards.not_offered(spec)
     if goal is GoalKind.TESTING and world.guest is None and not against:
         against = guards.still_known(spec, world)
     if against:
@@ -57,6 +57,15 @@ def plan(spec: Spec, goal: GoalKind, world: World, *, with_way_back: bool = True
         held_up=held_up and bool(faults),
         proofs=_proofs(spec, world) if goal is GoalKind.TESTING else (),
     )
+
+
+def with_readiness(found: Plan, world: World) -> Plan:
+    """The plan of a test that has not begun, with what the checks of readiness say of its VM."""
+    if found.goal is not GoalKind.TESTING or world.run is not None:
+        return found
+    checked = readiness.assess(found.spec, readiness.Kind.TEST, world)
+    failed = tuple(f"{c.id} {c.name}: {c.message}" for c in (*checked.checks, *checked.extended) if not c.passed)
+    return replace(found, readiness=ReadinessScore(checked.score, failed))
 
 
 def with_offers(found: Plan, world: World) -> Plan:
@@ -173,7 +182,13 @@ def _device(action: actions.DetachReplica, world: World) -> str:
 
 def _told(spec: Spec, world: World) -> tuple[str, ...]:
     """What a reader of the plan might not expect."""
-    return (*_shared_cards(spec, world), *_not_acted_on(spec))
+    return (*_left_out(spec, world), *_shared_cards(spec, world), *_not_acted_on(spec))
+
+
+def _left_out(spec: Spec, world: World) -> Iterator[str]:
+    if spec.skip_validation is not None and world.run is None:
+        texts = "; ".join(r.text for r in guards.left_out(spec, world)) or "nothing, for all of them passed"
+        yield f"skip_validation ({spec.skip_validation.reason}) leaves out: {texts}"
 
 
 def _shared_cards(spec: Spec, world: World) -> Iterator[str]:
@@ -189,8 +204,7 @@ def _shared_cards(spec: Spec, world: World) -> Iterator[str]:
 
 def _not_acted_on(spec: Spec) -> tuple[str, ...]:
     """What the spec says and this version keeps but does not act on; nobody should rely on it silently."""
-    said = {"notify": bool(spec.notify), "skip_validation": spec.skip_validation is not None}
-    return tuple(f"{name} is kept, but not acted on by this version" for name, given in said.items() if given)
+    return ("notify is kept, but not acted on by this version",) if spec.notify else ()
 
 
 def _networks(spec: Spec, world: World) -> tuple[str, ...]:

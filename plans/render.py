@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from plans import wording
-from plans.plan import Difference, Offer, Plan, Refusal, Step
+from plans.plan import Difference, Offer, Plan, ReadinessScore, Refusal, Step
 from specs.goal import GoalKind
 from specs.values import format_duration
 
@@ -135,6 +135,8 @@ def _header(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     if plan.goal is not GoalKind.TESTING or not plan.steps:
         yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
         return
+    if plan.readiness is not None:
+        yield from _readiness(plan.readiness, width)
     yield from _wrapped("  rollback    ", f"{plan.strategy}: {plan.strategy_reason}", width)
     pause = format_duration(_minutes(plan.pause))
     yield line("  price       ", f"replication paused about {pause}, {plan.extra_gib} GiB beside the replicas")
@@ -144,6 +146,14 @@ def _header(plan: Plan, detail: bool, width: int) -> Iterator[Line]:
     for n, proof in enumerate(plan.proofs):
         yield from _wrapped("  bubble      " if n == 0 else "              ", proof, width)
     yield from (line("  ", Span(f"! {w}", Meaning.WAITS)) for w in plan.warnings)
+
+
+def _readiness(found: ReadinessScore, width: int) -> Iterator[Line]:
+    """The score, green when nothing failed, and what failed."""
+    yield line("  ready       ", Span(f"{found.score:g} of 100", Meaning.WAITS if found.failed else Meaning.VERIFIED))
+    for text in found.failed:
+        for spans in _wrapped("              ", f"~ {text}", width):
+            yield tuple(Span(s.text, Meaning.WAITS) for s in spans)
 
 
 def _offered(offer: Offer) -> str:
@@ -277,15 +287,18 @@ _MARKDOWN = """\
 Nothing to do.
 
 {% else -%}
-{{ p.promise }}. Wanted by `{{ p.origin | cell }}`, digest `{{ p.digest }}`.
+{{ p.promise }}. Wanted by `{{ p.origin | cell }}`, digest `{{ p.digest }}`.{{ p.ready }}
 
 {% for title, text in p.amended -%}
 - {{ title }}: {{ text | cell }}
 {% endfor -%}
+{% for text in p.checks -%}
+- **~** {{ text | cell }}
+{% endfor -%}
 {% for text in p.warnings -%}
 - **!** {{ text | cell }}
 {% endfor -%}
-{% if (p.amended or p.warnings) and p.steps %}
+{% if (p.amended or p.checks or p.warnings) and p.steps %}
 {% endif -%}
 {% if p.steps -%}
 | # | | step | on | takes | because | needs | undone by | risk |
@@ -333,6 +346,8 @@ def _plan_view(plan: Plan) -> dict[str, Any]:
         "promise": _sentence(_promise(plan)),
         "origin": str(plan.spec.origin),
         "digest": plan.digest,
+        "ready": f" Readiness {plan.readiness.score:g} of 100." if plan.readiness is not None else "",
+        "checks": plan.readiness.failed if plan.readiness is not None else (),
         "amended": list(amended(plan)),
         "held_up": plan.held_up,
         "warnings": plan.warnings,

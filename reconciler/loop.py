@@ -169,7 +169,7 @@ class Engine:
         found = planner.plan(spec, goal.kind, world)
         if isinstance(found, Plan) and goal.kind is GoalKind.TESTING and run is not None:
             return planner.amending(found, run.spec, run.running_since)
-        return planner.with_offers(found, world) if isinstance(found, Plan) else found
+        return planner.with_readiness(planner.with_offers(found, world), world) if isinstance(found, Plan) else found
 
     def at_rest(self, keys: frozenset[str]) -> bool:
         """Whether nothing of these VMs moves by itself any more: holding, ended, or waiting for a person."""

@@ -118,11 +118,20 @@ def approve(connected: Connected, plan: Plan, by: str, again: bool = False) -> A
             journal.resume(connection, followed, plan, by, now)
         elif run is not None and run.state is RunState.STUCK:
             journal.wake(connection, run, now)
+        if accepted.new and plan.spec.skip_validation is not None:
+            journal.note(connection, now, plan.vm_key, "left-out", _left_out(plan, by))
         return accepted
 
     accepted = connected.database.written(write, looks=True)
     crashpoints.hit(crashpoints.Point.ACCEPTED)
     return accepted
+
+
+def _left_out(plan: Plan, by: str) -> str:
+    """Who accepted a spec that leaves out checks, why, and what these checks said."""
+    reason = plan.spec.skip_validation.reason if plan.spec.skip_validation is not None else ""
+    failed = "; ".join(plan.readiness.failed) if plan.readiness is not None else ""
+    return f"{by} accepted {plan.spec.origin} with skip_validation, because {reason}: {failed or 'no check had failed'}"
 
 
 def _is_for(run: Run, accepted: AcceptedSpec) -> bool:

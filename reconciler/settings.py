@@ -101,6 +101,8 @@ class Networks(_Section):
 class Limits(_Section):
     """How much the engine does at once, how often it looks, how often it tries, and how long in between.
 
+    A plan in a file may be carried out for as long as `plans_valid_for` after it was made.
+
     `grace` is how long a call whose answer was lost may still be under way before it counts as never arrived. With
     `repeat_approved` a run whose world changed goes on by itself where all that is left to do was approved for it before.
     A wait is set by size and by how long such steps took here, between `wait_at_least` and `wait_at_most`.
@@ -114,6 +116,7 @@ class Limits(_Section):
     attempts: int = Field(default=4, ge=1, le=20)
     threads: int = Field(default=8, ge=1, le=64)
     repeat_approved: bool = False
+    plans_valid_for: Duration = timedelta(hours=24)
     wait_at_least: Duration = timedelta(minutes=5)
     wait_at_most: Duration = timedelta(days=1)
 

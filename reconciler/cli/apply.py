@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 
 from reconciler.cli import files, screen
 from reconciler.cli import plan as plan_command
+from specs.values import format_duration
 
 if TYPE_CHECKING:
     from plans.plan import Plan
@@ -73,7 +75,7 @@ def _kept(shown: screen.Screen, connected: Connected, path: Path, form: str) -> 
     from plans import render
     from reconciler import operations
 
-    plans = _read(path)
+    plans = _read(path, connected.engine.clock.now(), connected.settings.engine.plans_valid_for)
     changed = {plan.vm: rows for plan in plans if (rows := operations.stale(connected, plan))}
     if not changed:
         return plans
@@ -86,20 +88,26 @@ def _kept(shown: screen.Screen, connected: Connected, path: Path, form: str) -> 
     raise screen.Complaint("The world is not as the plan saw it; nothing was sent.", screen.REFUSED)
 
 
-def _read(path: Path) -> tuple[Plan, ...]:
+def _read(path: Path, now: datetime, valid_for: timedelta) -> tuple[Plan, ...]:
+    """The plans of a file that is not older than plans are valid."""
     from plans.plan import NotAPlan, Plan
 
     try:
         if path.stat().st_size > MAX_PLAN_BYTES:
             raise screen.Complaint(f"{path} is larger than any plan file")
         data = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(map(Plan.from_json, data["plans"]))
+        plans, age = tuple(map(Plan.from_json, data["plans"])), now - datetime.fromisoformat(data["planned_at"])
     except OSError as unreadable:
         raise screen.Complaint(f"cannot read {path}: {unreadable.strerror}") from None
     except NotAPlan as wrong:
         raise screen.Complaint(f"{path}: {wrong}. Plan again with `failover plan --out`.") from None
     except (ValueError, KeyError, TypeError):
         raise screen.Complaint(f"{path} is not a file that `failover plan --out` wrote") from None
+    if abs(age) > valid_for:
+        when = f"{format_duration(abs(age))} {'ago' if age > timedelta() else 'from now'}"
+        text = f"{path} was planned {when}, and a plan is valid for {format_duration(valid_for)}"
+        raise screen.Complaint(f"{text} (`engine.plans_valid_for`); nothing was sent. Plan again.", screen.REFUSED)
+    return plans
 
 
 def _agreed(yes: bool) -> bool:

@@ -12,6 +12,8 @@ import click
 from reconciler.cli import files, screen, trouble
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from reconciler.exits import Exits
     from reconciler.operations import Found
     from reconciler.wiring import Connected
@@ -36,7 +38,7 @@ def command(shown: screen.Screen, paths: tuple[Path, ...], form: str, out: Path 
     show(shown, found, form, verbose, _paused(connected, found))
     code = exit_code(found)
     if out is not None:
-        keep(out, found)
+        keep(out, found, connected.engine.clock.now())
     if form == "text":
         _next(shown, code, paths, out)
     return code
@@ -90,13 +92,13 @@ def exit_code(found: Sequence[Found]) -> int:
     return screen.PENDING if any(isinstance(f, Plan) and not f.is_empty for f in found) else screen.DONE
 
 
-def keep(out: Path, found: Sequence[Found]) -> None:
-    """Write the plans to a file that `apply --plan` takes; refusals are not kept."""
+def keep(out: Path, found: Sequence[Found], now: datetime) -> None:
+    """Write the plans to a file that `apply --plan` takes for a while from now; refusals are not kept."""
     import json
 
     from plans.plan import Plan
 
-    data = {"plans": [f.as_json() for f in found if isinstance(f, Plan)]}
+    data = {"planned_at": now.isoformat(), "plans": [f.as_json() for f in found if isinstance(f, Plan)]}
     try:
         out.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     except OSError as unwritable:

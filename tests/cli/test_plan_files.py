@@ -108,7 +108,9 @@ def test_a_replica_that_somebody_moved_makes_the_plan_stale(home: House, cloud: 
         ('"format": 1', '"format": 9', "not a plan of format 1"),
         ('"steps"', '"stops"', "not a plan of format 1"),
         ('"action": "start-guest"', '"action": "delete-replica"', "not a plan of format 1"),
-        ('{\n  "plans": [', "", "is not a file that `failover plan --out` wrote"),
+        ('{\n  "planned_at"', "", "is not a file that `failover plan --out` wrote"),
+        ('"planned_at": "2', '"planned_at": "x', "is not a file that `failover plan --out` wrote"),
+        ("+00:00", "", "is not a file that `failover plan --out` wrote"),
     ],
 )
 def test_a_file_that_was_edited_is_not_carried_out(
@@ -123,6 +125,20 @@ def test_a_file_that_was_edited_is_not_carried_out(
     told = house.run("apply", "--plan", KEPT, "--yes")
     assert (told.code, told.out) == (ERROR, "")
     assert says in told.err
+
+
+@pytest.mark.parametrize(("at", "when"), [("2026-01-01T00:00:00+00:00", "ago"), ("9026-01-01T00:00:00+00:00", "from now")])
+def test_a_plan_is_carried_out_for_a_while_and_then_no_more(
+    at: str, when: str, house: House, untouched: Callable[[], None]
+) -> None:
+    untouched()
+    data, path = kept(house), house.folder / KEPT
+    path.write_text(json.dumps({**data, "planned_at": at}), encoding="utf-8")
+    told = house.run("apply", "--plan", KEPT, "--yes")
+    assert (told.code, told.out) == (REFUSED, "")
+    assert re.match(
+        rf"plan.json was planned \d+d .* {when}, and a plan is valid for 1d \(`engine.plans_valid_for`\)", told.err
+    )
 
 
 def test_a_refused_vm_is_not_kept(house: House, untouched: Callable[[], None]) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from plans import guards
+from plans import guards, readiness
 from plans.observed import ActiveJob, Disk, RunFacts, VmSnapshot, World
-from specs.model import Spec, State, Strategy
+from specs.model import SkipValidation, Spec, State, Strategy
 from tests.plans import worlds
 from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, volume_id
 
@@ -183,6 +183,25 @@ def test_all_reasons_are_told_at_once_in_the_order_in_which_one_would_mend_them(
         *("VM_UNDESCRIBED", "CLEANUP_REQUIRED", "VOLUME_MISSING", "NEVER_SYNCED", "REPLICA_DIRTY"),
         *("BOOT_DISK_AMBIGUOUS", "NETWORK_MAPPING_MISSING", "NAME_TAKEN"),
     ]
+
+
+ALWAYS = {"V-02", "V-05", "V-06"}
+
+
+def test_what_a_spec_may_leave_out_is_never_active_jobs_volumes_or_the_rollback_point() -> None:
+    kept = {code for rule in readiness.RULES if rule.id in ALWAYS for code in rule.codes}
+    assert not guards.SPARED & kept
+    assert {code for rule in readiness.RULES for code in rule.codes} >= guards.SPARED
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_leaving_out_checks_leaves_out_those_that_are_spared_and_no_other(name: str) -> None:
+    world, spec, expected = REFUSED[name]
+    skipping = spec.model_copy(update={"skip_validation": SkipValidation(reason="a drill")})
+    assert [r.code for r in guards.against(spec, world)] == expected
+    assert [r.code for r in guards.against(skipping, world)] == [c for c in expected if c not in guards.SPARED]
+    assert [r.code for r in guards.left_out(skipping, world)] == [c for c in expected if c in guards.SPARED]
+    assert guards.left_out(spec, world) == ()
 
 
 def test_a_missing_network_is_not_told_twice() -> None:

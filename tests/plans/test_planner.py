@@ -9,7 +9,7 @@ import pytest
 
 from plans import actions, effects, planner, render
 from plans.observed import ActiveJob, World
-from plans.plan import TEST_ENDS, Amendment, Plan, Refusal, Step, Terms
+from plans.plan import TEST_ENDS, Amendment, Plan, ReadinessScore, Refusal, Step, Terms
 from specs.goal import GoalKind
 from specs.model import SkipValidation, Spec, State, Strategy
 from tests.plans import worlds
@@ -164,12 +164,32 @@ def test_a_plan_tells_what_was_found_which_cards_are_shared_and_what_it_does_not
     spec = worlds.spec(notify={"email": "ops@example.org"}, skip_validation=SkipValidation(reason="a drill"))
     assert planned(world, spec).warnings == (
         "a finding",
+        "skip_validation (a drill) leaves out: nothing, for all of them passed",
         '"VM Network" and "LAN" share one card on test-network-default',
         "notify is kept, but not acted on by this version",
-        "skip_validation is kept, but not acted on by this version",
     )
     assert planned(worlds.world(1)).warnings == ()
     assert planned(worlds.world(1)).networks == ('test-network-default (L2) for adapter "VM Network"',)
+
+
+def test_a_check_that_the_spec_leaves_out_is_told_with_its_reason_and_its_score() -> None:
+    disks = tuple(replace(d, change_id=None) for d in worlds.source().disks)
+    world = worlds.world(source=replace(worlds.source(), disks=disks))
+    assert [code for code, _ in refused(world, worlds.spec())] == ["NEVER_SYNCED"]
+    found = planned(world, worlds.spec(skip_validation=SkipValidation(reason="a drill")))
+    assert found.warnings == ("skip_validation (a drill) leaves out: disk-2000 has no successful sync",)
+    told = planner.with_readiness(found, world).readiness
+    assert told == ReadinessScore(0.0, ("V-03 Sync Status: disk-2000 has no successful sync",))
+
+
+def test_the_score_belongs_to_a_test_that_has_not_begun_and_to_no_digest() -> None:
+    world = worlds.world(1)
+    found = planner.with_readiness(planned(world), world)
+    assert found.readiness == ReadinessScore(100.0)
+    assert found.digest == planned(world).digest
+    assert Plan.from_json(found.as_json()) == found
+    home = planned(world, goal=GoalKind.PROTECTED)
+    assert planner.with_readiness(home, world) is home
 
 
 # --- refusals, and what goes on in spite of them ----------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Refused:
     words: str
 
 
+SKIP = "skip_validation: {reason: a drill}\n"
 THREE = ("disk-2000", "disk-2001", "disk-2002")
 EXPECTED: dict[tuple[str, str], Planned | Refused] = {
     ("PGWINTESTBIOS", ""): Planned("pgwintestbios-test"),
@@ -44,6 +45,7 @@ EXPECTED: dict[tuple[str, str], Planned | Refused] = {
     ("web-multi-job", ""): Planned("web-multi-job-test", warning="the last sync of disk-2000 failed"),
     ("no-changeid", ""): Refused(("NEVER_SYNCED",), "disk-2000 has no successful sync"),
     ("short-changeid", ""): Planned("short-changeid-test"),
+    ("no-changeid", SKIP): Planned("no-changeid-test", warning="leaves out: disk-2000 has no successful sync"),
     ("partial-cbt", ""): Refused(("NEVER_SYNCED",), "disk-2001 has no successful sync"),
     ("legacy-net", ""): Refused(("NETWORK_MAPPING_MISSING",), 'adapter "Legacy Network" has no test network'),
     ("legacy-net", "networks: {Legacy Network: disconnected}\n"): Planned("legacy-net-test"),
