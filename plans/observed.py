@@ -174,7 +174,8 @@ class Capabilities:
 class Disk:
     """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor.
 
-    `full_sync` numbers the newest full sync that succeeded: a later one has a higher number.
+    `full_sync` numbers the newest full sync that succeeded: a later one has a higher number. `synced_at` is when the newest
+    good sync was recorded, None where that is not.
     """
 
     key: str
@@ -184,6 +185,7 @@ class Disk:
     change_id: str | None = None
     label: str = ""
     full_sync: int | None = None
+    synced_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,7 @@ from plans import guards
 from plans.guards import Reason
 from plans.observed import World
 from specs.model import Spec
+from specs.values import format_duration
 
 READY_FROM = 80.0
 """The score, of 100, from which a VM is ready."""
@@ -77,10 +79,19 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule("V-09", "Firmware and Disks", Severity.CRITICAL, "BOOT_DISK_AMBIGUOUS TOO_MANY_DISKS", needs_cloud=False),
     _rule("V-10", "Source Side", Severity.CRITICAL, "SOURCE_NOT_REACHED", needs_cloud=False, kinds=[Kind.LIVE]),
+    _rule("V-11", "Sync Age", Severity.WARNING, "SYNC_OLD", needs_cloud=False),
     _rule("V-12", "Drift", Severity.WARNING, "DRIFT"),
 )
 OF_TESTS = frozenset({"NETWORK_MAPPING_MISSING", "NO_NETWORK", "UNKNOWN_ADAPTER", "NETWORK_NOT_CLOSED"})
 """Reasons that speak of a test's networks, and say nothing of a live failover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """How old the newest sync of a disk may be, at which moment."""
+
+    at: datetime
+    within: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +193,16 @@ def assess(
     *,
     unseen: str | None = None,
     source_side: Sequence[str] = (),
+    fresh: Fresh | None = None,
 ) -> Readiness:
     """The readiness of the VM of this world.
 
     `unseen` is why CloudStack could not be read: checks that need it fail with that. `source_side` says what of the source
-    side cannot be reached.
+    side cannot be reached. Without `fresh` nobody asks how old the syncs are.
     """
-    against = _sorted(_reasons(spec, kind, world, source_side))
-    done = [(rule, _checked(rule, against, unseen)) for rule in RULES if kind in rule.kinds]
+    against = _sorted((*_reasons(spec, kind, world, source_side), *_aged(world, fresh)))
+    asked = [rule for rule in RULES if kind in rule.kinds and (fresh is not None or "SYNC_OLD" not in rule.codes)]
+    done = [(rule, _checked(rule, against, unseen)) for rule in asked]
     return Readiness(
         vm=world.source.name,
         vm_key=world.source.key,
@@ -225,6 +238,25 @@ def _live_networks(world: World) -> Iterator[Reason]:
     if not world.source.adapters:
         fix = f"run discovery of {world.source.name}, so that the networks of its adapters are recorded"
         yield Reason("NO_NETWORK", "the database records no adapter", fix)
+
+
+def _aged(world: World, fresh: Fresh | None) -> Iterator[Reason]:
+    """The disk whose newest sync is the oldest, where that is too old; one that was never synced is V-03."""
+    synced = [d for d in world.source.disks if d.change_id]
+    if fresh is None or not synced:
+        return
+    fix = f"see why {world.source.name} is not replicated, or sync it once more: failover source sync {world.source.name}"
+    oldest = min(synced, key=lambda d: (d.synced_at is not None, d.synced_at or fresh.at))
+    if oldest.synced_at is None:
+        yield Reason("SYNC_OLD", f"nobody recorded when {oldest.key} was last synced", fix)
+    elif fresh.at - oldest.synced_at > fresh.within:
+        age, allowed = _rough(fresh.at - oldest.synced_at), format_duration(fresh.within)
+        yield Reason("SYNC_OLD", f"the newest sync of {oldest.key} is {age} old, more than {allowed}", fix)
+
+
+def _rough(span: timedelta) -> str:
+    """A duration by its two largest units: how old something is, for people."""
+    return " ".join(format_duration(span).split()[:2])
 
 
 def _drift(world: World) -> Iterator[Reason]:

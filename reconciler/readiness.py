@@ -13,7 +13,7 @@ from datetime import timedelta
 from plans import planner, readiness
 from plans.observed import Capabilities, Estate, Source, World
 from plans.plan import Plan
-from plans.readiness import Kind, Readiness
+from plans.readiness import Fresh, Kind, Readiness
 from reconciler import observe
 from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Look
@@ -46,12 +46,14 @@ def of(
     with connected.database.read() as connection:
         known = journal.dossiers(connection, [s.key for s in sources])
     away = unreached(side) if kind is Kind.LIVE else ()
-    return tuple(_assessed(kind, s, connected.engine.world(s, look, known[s.key]), unseen, away) for s in sources)
+    fresh = Fresh(connected.engine.clock.now(), connected.settings.readiness.sync_age)
+    worlds = ((s, connected.engine.world(s, look, known[s.key])) for s in sources)
+    return tuple(_assessed(kind, source, world, unseen, away, fresh) for source, world in worlds)
 
 
-def _assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str]) -> Assessed:
+def _assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str], fresh: Fresh) -> Assessed:
     spec = _asked(source)
-    found = readiness.assess(spec, kind, world, unseen=unseen, source_side=away)
+    found = readiness.assess(spec, kind, world, unseen=unseen, source_side=away, fresh=fresh)
     is_test = kind is Kind.TEST and found.is_ready
     plan = planner.plan(spec, GoalKind.TESTING, world) if is_test else None
     return Assessed(found, plan.takes_there if isinstance(plan, Plan) else None)

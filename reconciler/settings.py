@@ -121,6 +121,13 @@ class Limits(_Section):
     wait_at_most: Duration = timedelta(days=1)
 
 
+class ReadinessSection(_Section):
+    """How old a sync may be before V-11 warns, and how often a daemon judges all VMs and keeps what changed."""
+
+    sync_age: Duration = timedelta(hours=24)
+    every: Duration = timedelta(hours=1)
+
+
 class Retention(_Section):
     """How old history gets before `failover db prune` removes it; null keeps runs for ever. Failed ones are asked for."""
 
@@ -180,6 +187,7 @@ class Settings(pydantic_settings.BaseSettings):
     test: TestBounds = TestBounds()
     networks: Networks = Networks()
     engine: Limits = Limits()
+    readiness: ReadinessSection = ReadinessSection()
     retention: Retention = Retention()
     source: SourceSection = SourceSection()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -140,6 +141,7 @@ class _Fleet:
     ) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
         history = self._history(jobs, rows, current)
         changes, findings = _changes(history)
+        times = {key: _moment(entry) for key, entry, change in history if entry["sync_success"] and change}
         full = {
             key: entry["id"] for key, entry, change in history if entry["sync_success"] and change and self._is_full(entry)
         }
@@ -152,6 +154,7 @@ class _Fleet:
                 change_id=changes.get(key),
                 label=row.get("label") or "",
                 full_sync=full.get(key),
+                synced_at=times.get(key),
             )
             for key, row in current.items()
         )
@@ -264,6 +267,15 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[R
 def _stamp(row: Row) -> str:
     """When a row was made, as text that sorts by time; one without a time is the oldest."""
     return str(row.get("created_at") or "")
+
+
+def _moment(row: Row) -> datetime | None:
+    """When a row was made, in UTC as the session reads it; None where that is not known."""
+    try:
+        made = datetime.fromisoformat(_stamp(row))
+    except ValueError:
+        return None
+    return made.replace(tzinfo=UTC) if made.tzinfo is None else made
 
 
 def _newest(jobs: Sequence[Row]) -> Row:

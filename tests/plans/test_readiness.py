@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from plans import guards, readiness
 from plans.observed import ActiveJob, RunFacts, World
-from plans.readiness import Check, Kind, Readiness, Severity
+from plans.readiness import Check, Fresh, Kind, Readiness, Severity
 from tests.plans import worlds
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
@@ -133,3 +134,42 @@ def test_a_disk_that_grew_in_the_cloud_has_drifted_and_is_a_warning() -> None:
     volume = next(v for v in world.volumes.values() if v.type == "DATADISK")
     found = assessed(replace(world, volumes={**world.volumes, volume.id: replace(volume, size=volume.size * 2)}))
     assert (failed(found), found.score, found.is_ready) == (["V-12"], 100.0, True)
+
+
+# --- how old a sync may be --------------------------------------------------------------------------------------------
+
+AT = datetime(2026, 11, 24, 14, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def synced(*ages: timedelta | None) -> World:
+    """A world whose disks were synced so long before `AT`."""
+    source = worlds.source(len(ages))
+    disks = (replace(d, synced_at=None if a is None else AT - a) for d, a in zip(source.disks, ages, strict=True))
+    return worlds.world(len(ages), source=replace(source, disks=tuple(disks)))
+
+
+@pytest.mark.parametrize(
+    ("world", "says"),
+    [
+        (synced(DAY), None),
+        (synced(timedelta()), None),
+        (synced(-DAY), None),
+        (synced(DAY + timedelta(seconds=1)), "the newest sync of disk-2000 is 1d 1s old, more than 1d"),
+        (synced(DAY, 3 * DAY + timedelta(hours=2, minutes=9)), "the newest sync of disk-2001 is 3d 2h old, more than 1d"),
+        (synced(9 * DAY, None), "nobody recorded when disk-2001 was last synced"),
+    ],
+)
+def test_the_oldest_sync_counts_and_a_warning_takes_nothing_away(world: World, says: str | None) -> None:
+    found = assessed(world, fresh=Fresh(AT, DAY))
+    (age,) = (c for c in found.extended if c.id == "V-11")
+    assert (age.message, age.passed) == (says or "passed", says is None)
+    assert (found.score, found.is_ready) == (100.0, True)
+    assert any("failover source sync" in a for a in found.required_actions) is not age.passed
+
+
+def test_what_was_never_synced_is_another_check_and_nobody_asks_without_a_moment() -> None:
+    source = worlds.source()
+    world = worlds.world(source=replace(source, disks=tuple(replace(d, change_id=None) for d in source.disks)))
+    assert "V-11" not in failed(assessed(world, fresh=Fresh(AT, DAY)))
+    assert "V-11" not in {c.id for c in assessed(synced(None)).extended}
