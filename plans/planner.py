@@ -64,8 +64,7 @@ def with_readiness(found: Plan, world: World) -> Plan:
     if found.goal is not GoalKind.TESTING or world.run is not None:
         return found
     checked = readiness.assess(found.spec, readiness.Kind.TEST, world)
-    failed = tuple(f"{c.id} {c.name}: {c.message}" for c in (*checked.checks, *checked.extended) if not c.passed)
-    return replace(found, readiness=ReadinessScore(checked.score, failed))
+    return replace(found, readiness=ReadinessScore(checked.score, checked.failed))
 
 
 def with_offers(found: Plan, world: World) -> Plan:

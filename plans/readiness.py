@@ -156,6 +156,11 @@ class Readiness:
         return tuple(dict.fromkeys(a for c in self._all if not c.passed for a in c.actions))
 
     @property
+    def failed(self) -> tuple[str, ...]:
+        """The checks that failed, each with what it says, in their order."""
+        return tuple(f"{c.id} {c.name}: {c.message}" for c in self._all if not c.passed)
+
+    @property
     def _all(self) -> tuple[Check, ...]:
         return (*self.checks, *self.extended)
 

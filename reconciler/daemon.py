@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from plans.plan import Refusal
-from reconciler import operations
+from plans.readiness import Kind
+from reconciler import operations, readiness
 from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Pass, Round
 from reconciler.store import inventory
@@ -41,6 +42,7 @@ class Daemon:
     tell: Callable[[str], None]
     watch: Callable[[Pass], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    _judge_at: datetime = EVER
     _told: dict[str, str] = field(default_factory=dict)
     _again: dict[str, datetime] = field(default_factory=dict)
 
@@ -59,6 +61,7 @@ class Daemon:
         """Pick up the folder and run one round; faults of database or cloud are told and tried again."""
         try:
             self._pick_up()
+            self._judge()
             done = self.connected.engine.round()
             for seen in done.passes:
                 self.watch(seen)
@@ -67,6 +70,16 @@ class Daemon:
             return Round()
         self._news("fault", "")
         return done
+
+    def _judge(self) -> None:
+        """Now and then judge how ready all VMs are, keep what changed, and tell what got worse."""
+        now = self.connected.engine.clock.now()
+        if now < self._judge_at:
+            return
+        self._judge_at = now + self.connected.settings.readiness.every
+        for change in readiness.record(self.connected, Kind.TEST, readiness.of(self.connected, Kind.TEST)):
+            if change.is_worse:
+                self.tell(f"{change.vm}: {change.text}")
 
     def _pause(self, done: Round) -> timedelta:
         poll = self.connected.settings.engine.poll

@@ -1,14 +1,14 @@
 """Which VMs are ready for a failover: one look at both sources, judged by `plans.readiness`.
 
-Called by `failover ready`. It reads only. When CloudStack does not answer, the checks that need it fail with that reason;
-what the database alone can tell is told all the same.
+Called by `failover ready`, and now and then by a daemon, which keeps what changed. Judging reads only. When CloudStack does
+not answer, the checks that need it fail with that reason; what the database alone can tell is told all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from plans import planner, readiness
 from plans.observed import Capabilities, Estate, Source, World
@@ -18,7 +18,9 @@ from reconciler import observe
 from reconciler.cloudstack.errors import CloudError
 from reconciler.loop import Look
 from reconciler.source.reach import Reach, SourceSide, reachable
-from reconciler.store import journal
+from reconciler.store import assessments, journal
+from reconciler.store.assessments import Assessment
+from reconciler.store.database import Connection
 from reconciler.wiring import Connected
 from specs.goal import GoalKind
 from specs.model import Origin, Spec, State
@@ -57,6 +59,63 @@ def _assessed(kind: Kind, source: Source, world: World, unseen: str | None, away
     is_test = kind is Kind.TEST and found.is_ready
     plan = planner.plan(spec, GoalKind.TESTING, world) if is_test else None
     return Assessed(found, plan.takes_there if isinstance(plan, Plan) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A VM whose readiness is not what it was when it was last judged."""
+
+    vm: str
+    was: Assessment | None
+    now: Assessment
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it lost something: readiness, or some of its score."""
+        return self.was is not None and (self.was.is_ready, self.was.score) > (self.now.is_ready, self.now.score)
+
+    @property
+    def text(self) -> str:
+        """The change as a sentence."""
+        ready = "ready" if self.now.is_ready else "not ready"
+        before = "" if self.was is None else f", was {'ready' if self.was.is_ready else 'not ready'} with {self.was.score:g}"
+        why = f": {'; '.join(self.now.failed)}" if self.now.failed else ""
+        return f"{ready} for {self.now.kind}, score {self.now.score:g}{before}{why}"
+
+
+def record(connected: Connected, kind: Kind, found: Iterable[Assessed]) -> tuple[Change, ...]:
+    """Keep what changed since each VM was last judged, with an event where it got worse; what changed.
+
+    A VM that could not be judged, because CloudStack did not answer, is none that changed.
+    """
+    now = connected.engine.clock.now()
+    judged = {r.readiness.vm_key: r.readiness for r in found if not _is_blind(r.readiness)}
+
+    def write(connection: Connection) -> tuple[Change, ...]:
+        before = assessments.newest(connection, kind)
+        pairs = ((one.vm, before.get(key), _assessment(one, now)) for key, one in judged.items())
+        changed = tuple(Change(vm, was, is_now) for vm, was, is_now in pairs if was is None or not was.is_like(is_now))
+        assessments.add(connection, [change.now for change in changed])
+        for change in changed:
+            if change.is_worse:
+                journal.note(connection, now, change.now.vm_key, "readiness", change.text)
+        return changed
+
+    return connected.database.written(write, looks=True)
+
+
+def history(connected: Connected, kind: Kind, vm_key: str, limit: int) -> tuple[Assessment, ...]:
+    """How ready a VM was, newest first."""
+    with connected.database.read() as connection:
+        return assessments.of(connection, vm_key, kind, limit)
+
+
+def _is_blind(found: Readiness) -> bool:
+    return any(r.code == readiness.NOT_CHECKED for c in (*found.checks, *found.extended) for r in c.reasons)
+
+
+def _assessment(found: Readiness, now: datetime) -> Assessment:
+    return Assessment(found.vm_key, str(found.kind), now, found.score, found.is_ready, found.failed)
 
 
 def _asked(source: Source) -> Spec:

@@ -86,8 +86,13 @@ def old_specs(connection: sa.Connection, before: datetime, without_runs: Iterabl
 
 
 def old_events(connection: sa.Connection, before: datetime) -> int:
-    """How many events of no run are older than that."""
-    return connection.execute(sa.select(sa.func.count()).where(_OLD_EVENTS), {"before": before}).scalar_one()
+    """How many events of no run, and findings of readiness but the newest of each VM, are older than that."""
+    known = tables.readiness.c
+    counts = (
+        sa.select(sa.func.count()).where(_OLD_EVENTS),
+        sa.select(sa.func.count()).where(_OLD_READINESS & known.id.not_in(_LAST_READINESS)),
+    )
+    return sum(connection.execute(count, {"before": before}).scalar_one() for count in counts)
 
 
 def remove_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
@@ -106,8 +111,11 @@ def remove_specs(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 
 def remove_events(connection: sa.Connection, before: datetime) -> int:
-    """Remove events of no run that are older than that. Returns how many went."""
-    return connection.execute(tables.events.delete().where(_OLD_EVENTS), {"before": before}).rowcount
+    """Remove events of no run that are older than that, and what was found of readiness before. Returns how many went."""
+    gone = connection.execute(tables.events.delete().where(_OLD_EVENTS), {"before": before}).rowcount
+    last = connection.execute(_LAST_READINESS).scalars().all()
+    chosen = _OLD_READINESS & tables.readiness.c.id.not_in(last)  # MariaDB deletes from no table that it selects from
+    return gone + connection.execute(tables.readiness.delete().where(chosen), {"before": before}).rowcount
 
 
 def _slices(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -136,4 +144,6 @@ _OLD_SPECS = (
     )
     .order_by(tables.specs.c.id)
 )
+_LAST_READINESS = sa.select(sa.func.max(tables.readiness.c.id)).group_by(tables.readiness.c.vm_key, tables.readiness.c.kind)
+_OLD_READINESS = tables.readiness.c.at < sa.bindparam("before", type_=tables.Moment)
 _OLD_EVENTS = (tables.events.c.at < sa.bindparam("before", type_=tables.Moment)) & tables.events.c.run_id.is_(None)

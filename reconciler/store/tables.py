@@ -197,3 +197,14 @@ network_mappings = _table(
     sa.Column("made_at", Moment, nullable=False),
     sa.Column("made_by", KEY, nullable=False),
 )
+
+readiness = _table(
+    "fr_readiness",
+    sa.Column("id", BIG, primary_key=True, autoincrement=True),
+    sa.Column("vm_key", KEY, nullable=False, index=True),
+    sa.Column("kind", WORD, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("is_ready", sa.Boolean(name="is_ready"), nullable=False),
+    sa.Column("failed", sa.JSON, nullable=False),
+)
