@@ -196,7 +196,8 @@ def _boot_disk(spec: Spec, world: World) -> Iterator[Reason]:
 def _networks(spec: Spec, world: World) -> Iterator[Reason]:
     for card in placing.cards(spec, world):
         if card.problem is not None:
-            fix = f"map it to a test network, or say `networks: {{{card.adapter}: disconnected}}` in {spec.origin}"
+            map_it = f"map it to a test network (`failover network suggest {world.source.name}` names those that fit)"
+            fix = f"{map_it}, or say `networks: {{{card.adapter}: disconnected}}` in {spec.origin}"
             yield Reason("NETWORK_MAPPING_MISSING", card.problem, fix)
         elif card.network is not None:
             yield from _outwards(card.adapter, card.network, world)

@@ -238,7 +238,7 @@ def _live_networks(world: World) -> Iterator[Reason]:
     mapped = {m.source for m in world.source.mappings if not m.is_test}
     for adapter in dict.fromkeys(world.source.adapters):
         if adapter not in mapped:
-            fix = f"failover network map {world.source.name} {adapter!r} NETWORK"
+            fix = f"failover network map {world.source.name!r} {adapter!r} NETWORK --live"
             yield Reason("NETWORK_MAPPING_MISSING", f'adapter "{adapter}" has no production network', fix)
     if not world.source.adapters:
         fix = f"run discovery of {world.source.name}, so that the networks of its adapters are recorded"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,7 @@ class Daemon:
         try:
             while not self.stop.is_set():
                 done = self.turn()
+                self._judge()
                 self.connected.engine.clock.wait(self._pause(done), self.stop)
         finally:
             self.connected.engine.let_go()
@@ -61,7 +63,6 @@ class Daemon:
         """Pick up the folder and run one round; faults of database or cloud are told and tried again."""
         try:
             self._pick_up()
-            self._judge()
             done = self.connected.engine.round()
             for seen in done.passes:
                 self.watch(seen)
@@ -77,9 +78,10 @@ class Daemon:
         if now < self._judge_at:
             return
         self._judge_at = now + self.connected.settings.readiness.every
-        for change in readiness.record(self.connected, Kind.TEST, readiness.of(self.connected, Kind.TEST)):
-            if change.is_worse:
-                self.tell(f"{change.vm}: {change.text}")
+        with suppress(CloudError, StoreError):  # the next round meets the same fault, and tells it
+            for change in readiness.record(self.connected, Kind.TEST, readiness.of(self.connected, Kind.TEST)):
+                if change.is_worse:
+                    self.tell(f"{change.vm}: {change.text}")
 
     def _pause(self, done: Round) -> timedelta:
         poll = self.connected.settings.engine.poll

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "why": "the story of a VM backwards: now, waiting for what, last decisions",
     "freeze": "stop a test on its way there until you say how it goes on",
     "resolve": "say what became of a step that is stuck",
+    "network": "which network each adapter gets: list, map, unmap, suggest, check",
     "source": "what the source side says; switch a source VM off or on, sync it",
     "daemon": "carry out a folder of specs, end tests when their time is up",
     "db": "our own tables: make, upgrade, check or prune them",

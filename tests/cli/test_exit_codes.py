@@ -35,7 +35,7 @@ class Situation:
     def command(self) -> str:
         """Its name in the page."""
         named = self.words.removeprefix("--settings nowhere.yaml ")
-        return " ".join(named.split()[: 2 if named.startswith(("db ", "source ")) else 1])
+        return " ".join(named.split()[: 2 if named.startswith(("db ", "network ", "source ")) else 1])
 
     def __str__(self) -> str:
         return f"{self.words} ends with {self.code}"
@@ -68,6 +68,16 @@ SITUATIONS = (
     Situation("why NOBODY", 1, key="error"),
     Situation(f"freeze {PG}", 1, key="error"),
     Situation("resolve no-run 1 --as done", 1, key="error"),
+    Situation("network list", 0, key="vms"),
+    Situation("network list NOBODY", 1, key="error"),
+    Situation(f"network check {PG}", 0, key="vms"),
+    Situation("network check NOBODY", 1, key="error"),
+    Situation("network suggest", 0, key="vms"),
+    Situation("network suggest NOBODY", 1, key="error"),
+    Situation(f"network map {PG} Nowhere lab --test", 3, key="error"),
+    Situation(f"network map {PG} Nowhere lab", 1, key="error"),
+    Situation(f"network unmap {PG} Nowhere --test", 3, key="error"),
+    Situation(f"network unmap {PG} Nowhere", 1, key="error"),
     Situation("source status", 0, key="services"),
     Situation("source status NOBODY", 1, key="error"),
     Situation(f"source power {PG}", 1, key="error"),
@@ -91,13 +101,16 @@ ELSEWHERE = {
     "demo": {0, 1},
     "freeze": {0},
     "resolve": {0, 3},
+    "network check": {3},
+    "network map": {0},
+    "network unmap": {0},
     "source power": {0},
     "source sync": {0},
     "db downgrade": {3},
     "db prune": {3},
 }
 """Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, in
-`tests/reconciler/source/test_command.py`, and in `test_our_tables`.
+`tests/reconciler/source/test_command.py`, in `test_our_tables`, and in `test_networks`.
 """
 
 
@@ -158,6 +171,8 @@ def test_help_and_version_end_with_0(words: tuple[str, ...], house: House) -> No
 # --- the demo ---------------------------------------------------------------------------------------------------------
 
 PAGE_OF_MEMORY = 4096
+HEEDS_INTERRUPTS = ("env", "--default-signal=INT")
+"""Whoever runs these tests in the background of a shell has them ignored, for every child, too."""
 ELSEWHERE_SAID = {
     "FAILOVER_CLOUDSTACK__ENDPOINT": "http://127.0.0.1:9/client/api",
     "FAILOVER_DATABASE__URL": "sqlite:///x.db",
@@ -174,7 +189,7 @@ def test_the_demo_plays_on_its_own_cloud_whatever_the_environment_says(house: Ho
 def test_a_demo_that_is_interrupted_ends_with_1(house: House) -> None:
     """Of its story only the first words are read until then, and the pipe holds less than the rest: it cannot be over."""
     ends = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": PAGE_OF_MEMORY}
-    command, env = house.command("demo"), dict(house.environment())
+    command, env = [*HEEDS_INTERRUPTS, *house.command("demo")], dict(house.environment())
     with subprocess.Popen(command, bufsize=0, cwd=house.folder, env=env, **ends) as running:
         assert running.stdout is not None
         assert running.stdout.read(1) == b"\n", "a read of more may end after one: the demo writes in pieces"

@@ -204,6 +204,7 @@ BEFORE: Mapping[str, Callable[[Trial], None]] = {
     "README.md": _furnished,
     "docs/howto/end-a-test.md": _testing,
     "docs/howto/mariadb.md": _replicated,
+    "docs/howto/networks.md": _furnished,
     "docs/howto/safe-point.md": _slow,
     "docs/howto/settings.md": _furnished,
     "docs/howto/stuck-run.md": _stuck,
