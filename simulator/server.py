@@ -9,6 +9,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -22,7 +23,7 @@ from simulator.wire import Reply
 
 PATH = "/client/api"
 MAX_BODY = 1024 * 1024
-ROUTES = "GET /state, /calls, /faults; POST /clock, /faults, /guest-writes; DELETE /faults"
+ROUTES = "GET /state, /calls, /trace, /faults; POST /clock, /faults, /guest-writes; DELETE /faults"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -147,6 +148,8 @@ def _control(cloud: Cloud, method: str, path: str, wanted: Mapping[str, Any]) ->
         return {"now": now, "calls": dict(cloud.calls), "taken": dict(taken), "truth": cloud.truth()}
     if (method, path) == ("GET", "/calls"):
         return dict(cloud.calls)
+    if (method, path) == ("GET", "/trace"):
+        return {"calls": [{**asdict(row), "at": row.at.isoformat()} for row in cloud.trace]}
     if (method, path) == ("POST", "/clock"):
         if not isinstance(cloud.clock, TurnedClock):
             raise ValueError("this clock runs by itself; start with --turned to turn it")

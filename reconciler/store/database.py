@@ -19,6 +19,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.sql import operators, visitors
 
 BUSY_MS = 5000
+IDLE_S = 30
+"""So many seconds a transaction on MariaDB may stand still before its server takes it, and its locks, back."""
 TRIES, PATIENCE = 4, 20.0
 """How often a transaction is tried in all, and for how many seconds another try is begun."""
 T = TypeVar("T")
@@ -240,10 +242,17 @@ def _sqlite(url: URL) -> sa.Engine:
 
 def _mariadb(url: URL, ca_file: Path | None) -> sa.Engine:
     arguments: dict[str, object] = {"charset": "utf8mb4", "connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}
-    arguments["init_command"] = f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {BUSY_MS // 1000}"
+    arguments["init_command"] = _SESSION
     if ca_file is not None:
         arguments["ssl"] = _verified(ca_file)
     return sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=16, connect_args=arguments)
+
+
+# What is done does not depend on how a server is set up: other programs need other modes. Too long is an error, never cut.
+_SESSION = (
+    f"SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    f"innodb_lock_wait_timeout = {BUSY_MS // 1000} /*M!100300 , idle_transaction_timeout = {IDLE_S} */"
+)
 
 
 def _verified(ca_file: Path) -> ssl.SSLContext:

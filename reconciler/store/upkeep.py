@@ -125,7 +125,8 @@ def _session(connection: sa.Connection) -> Iterator[Finding]:
     yield Finding(
         "times", f"session {said['session.time_zone']}, server {said['global.time_zone']} ({said['system_time_zone']})"
     )
-    yield Finding("sql_mode", str(said["session.sql_mode"]).replace(",", ", ") or "none")
+    modes = {name: str(said[f"{name}.sql_mode"]).replace(",", ", ") or "none" for name in ("session", "global")}
+    yield Finding("sql_mode", f"session {modes['session']}; server {modes['global']}")
     collations = connection.execute(_COLLATIONS).scalars().all()
     yield Finding("collated", ", ".join(map(str, collations)) or "nothing")
     closed = bool(said["global.read_only"])
@@ -167,7 +168,14 @@ def _ours(connection: sa.Connection) -> Finding:
     return Finding("ours", f"version {now}" if now else "no tables", wrong)
 
 
-_VARIABLES = ("session.time_zone", "global.time_zone", "system_time_zone", "session.sql_mode", "global.read_only")
+_VARIABLES = (
+    "session.time_zone",
+    "global.time_zone",
+    "system_time_zone",
+    "session.sql_mode",
+    "global.sql_mode",
+    "global.read_only",
+)
 _COLLATIONS = sa.text(
     "SELECT DISTINCT collation_name FROM information_schema.columns "
     "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL AND table_name NOT LIKE 'fr\\_%' ORDER BY 1"

@@ -26,7 +26,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+import pymysql
+from sqlalchemy.engine import URL, make_url
+
 from plans.actions import MARK
+from reconciler.cli.init import SAMPLE
+from reconciler.store import embedded
+from reconciler.store.database import Database, upgrade
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("failover")
@@ -41,6 +47,8 @@ QUICK = {
     "min_duration: 5m": "min_duration: 1s",
     "  # ca_file: ca.pem": "  calls_per_second: 1000",
 }
+MIGRATING = threading.Lock()
+"""Alembic knows one migration a process at a time; houses are furnished side by side."""
 RICH_IN_PRIVILEGES = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -64,6 +72,11 @@ class Cloud:
     def taken(self) -> dict[str, int]:
         """Those of them that were not refused at once."""
         return {c: n for c, n in self._ask("/state")["taken"].items() if not c.startswith(("list", "query"))}
+
+    def trace(self) -> list[dict[str, Any]]:
+        """All calls that were not refused at once and would change anything, in their order, with their parameters."""
+        calls: list[dict[str, Any]] = self._ask("/trace")["calls"]
+        return [call for call in calls if call["status"] == 200 and not call["command"].startswith(("list", "query"))]
 
     def truth(self) -> dict[str, Any]:
         """All VMs, volumes and snapshots as they are."""
@@ -159,6 +172,14 @@ class Running:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def stands(self) -> None:
+        """Wait until it stands still, as SIGSTOP has it."""
+        limit = time.monotonic() + LONGEST
+        while os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
+            if self.process.poll() is not None or time.monotonic() > limit:
+                raise AssertionError(f"{self.process.args} does not stand still: {self.text}")
+            time.sleep(GLANCE)
+
     def end(self, number: signal.Signals | None = None) -> Said:
         """Wait for its end (after a signal, if one is given): what it printed, and its exit code."""
         if number is not None and self.process.poll() is None:
@@ -236,16 +257,30 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class House:
-    """A folder with settings, database and specs, as `failover init` makes it, for one cloud."""
+    """A folder with settings, database and specs, as `failover init` makes it, for one cloud.
+
+    With an address of MariaDB as `database` that one is used, as it is; its password is a secret of the folder.
+    """
 
     folder: Path
     url: str
     env: dict[str, str] = field(default_factory=dict)
+    database: str | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         _furnish(self.folder)
         self.set({"http://127.0.0.1:8080/client/api": self.url, **QUICK})
+        if self.database is not None:
+            self._adopt(make_url(self.database))
+
+    def _adopt(self, database: URL) -> None:
+        (self.folder / "failover.db").unlink()
+        (self.folder / "secrets" / "database").write_text(f"{database.password}\n", encoding="utf-8")
+        (self.folder / "secrets" / "database").chmod(0o600)
+        login = {"username": database.username, "host": database.host, "port": database.port}
+        shown = URL.create(database.drivername, **login, database=database.database).render_as_string()
+        self.set({"url: sqlite:///failover.db": f"url: {shown}\n  password: file:secrets/database"})
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -261,6 +296,11 @@ class House:
         """The command line; root's right to overrule permissions is given up, so that they mean something."""
         plain = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if RICH_IN_PRIVILEGES else ()
         return [*plain, str(PROGRAM), *words]
+
+    def standing(self, where: str, *words: str) -> Running:
+        """Start a command that stands still when it passes a crash point (`tests.cli.standing`)."""
+        command = [sys.executable, "-m", "tests.cli.standing", where, *words]
+        return Running(command, self.folder, self.environment({"PYTHONPATH": str(ROOT)}))
 
     def environment(self, more: Mapping[str, str] = {}) -> dict[str, str]:
         return environment({**self.env, **more})
@@ -287,13 +327,15 @@ class House:
 
     def edit(self, *statements: str) -> None:
         """Change the database behind everybody's back."""
-        with self._database() as connection:
+        with self._cursor() as cursor:
             for statement in statements:
-                assert connection.execute(statement).rowcount != 0, f"changes nothing: {statement}"
+                cursor.execute(statement)
+                assert cursor.rowcount != 0, f"changes nothing: {statement}"
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self._database() as connection:
-            return connection.execute(query).fetchall()
+        with self._cursor() as cursor:
+            cursor.execute(query)
+            return [tuple(row) for row in cursor.fetchall()]
 
     def until(self, query: str, *wanted: tuple[Any, ...]) -> None:
         """Wait until the database answers so."""
@@ -305,13 +347,41 @@ class House:
 
     def dump(self) -> str:
         """The whole database as text."""
-        with self._database() as connection:
-            return "\n".join(connection.iterdump())
+        if self.database is None:
+            with self._file() as connection:
+                return "\n".join(connection.iterdump())
+        names = sorted(name for (name,) in self.rows("show tables"))
+        return "\n".join(
+            f"{name}: {row}" for name in names for row in sorted(map(repr, self.rows(f"select * from `{name}`")))
+        )
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor of a connection of its own, which commits by itself."""
+        if self.database is None:
+            with self._file() as connection:
+                yield connection.cursor()
+            return
+        url = make_url(self.database)
+        login = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+        with closing(pymysql.connect(**login, database=url.database, autocommit=True)) as connection:
+            yield connection.cursor()
+
+    @contextmanager
+    def _file(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.folder / "failover.db", isolation_level=None, timeout=LONGEST)) as connection:
             yield connection
+
+
+def filled(url: str, rows: Mapping[str, list[dict[str, Any]]] | None = None) -> None:
+    """Have an empty database hold the embedded tables with these rows, else the sample's, and our own tables."""
+    store = Database(url, create=True)
+    with store.begin() as connection:
+        embedded.create(connection)
+        embedded.load(connection, embedded.sample(SAMPLE) if rows is None else rows)
+    with MIGRATING:
+        upgrade(store)
+    store.engine.dispose()
 
 
 _MADE: list[Path] = []

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,17 +23,13 @@ import yaml
 
 from benchmarks import fleet
 from reconciler import crashpoints
-from reconciler.store import embedded
-from reconciler.store.database import Database, upgrade
-from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House, inventory
+from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House, filled, inventory
 
 VM, KEY = "vm-00000", fleet.vm_key(0)
 KILLED = -9
 MOST_LIVES = 30
 A_WHILE = 0.05
 ENDED = ("completed", "rolled-back")
-_MIGRATING = threading.Lock()
-"""Alembic knows one migration a process at a time; homes are furnished side by side."""
 FAST = ("--speed", "25", "--durations", "1")
 
 
@@ -133,13 +128,7 @@ class Home:
     def _fill(self) -> None:
         path = self.folder / "home" / "failover.db"
         path.unlink()
-        database = Database(f"sqlite:///{path}", create=True)
-        with database.begin() as connection:
-            embedded.create(connection)
-            embedded.load(connection, fleet.rows(1, self.case.disks))
-        with _MIGRATING:
-            upgrade(database)
-        database.engine.dispose()
+        filled(f"sqlite:///{path}", fleet.rows(1, self.case.disks))
 
     def close(self) -> None:
         self.lives.close()

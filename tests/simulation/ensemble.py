@@ -135,6 +135,11 @@ class Troupe:
         self.present: Actor | None = None
         self.actors = [Actor(self, number) for number in range(self.engines)]
 
+    @property
+    def lives(self) -> int:
+        """As if all engines led the lives of one: one more than there were deaths."""
+        return sum(actor.lives - 1 for actor in self.actors) + 1
+
     def play(self, until: float) -> Round:
         """Until one engine's round is over, or that second has come."""
         crashpoints.on_hit = self.hit
@@ -216,7 +221,7 @@ class Ensemble(Show):
             self.troupe.close()
         overtaken = self.watch.rows("select coalesce(sum(fence - 1), 0) n from fr_leases")[0]["n"]
         told = {**self.troupe.what, "takeovers": overtaken, "calls taken": taken}
-        return replace(ending, lives=sum(a.lives for a in self.troupe.actors), together=tuple(sorted(told.items())))
+        return replace(ending, lives=self.troupe.lives, together=tuple(sorted(told.items())))
 
     def _round(self, not_after: float) -> None:
         changes = self.stage.changes

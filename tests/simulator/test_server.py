@@ -41,6 +41,17 @@ def test_a_request_is_answered_by_get_and_by_post(server: Server, method: str) -
     assert (reply.status_code, reply.json()["listzonesresponse"]["count"]) == (200, 2)
 
 
+def test_the_trace_tells_every_call_in_order_without_keys(server: Server) -> None:
+    for command in ("listZones", "listFnords"):
+        requests.get(server.url, params=signed(command, keyword="zone-1"), timeout=WAIT)
+    calls = requests.get(f"{server.control_url}/trace", timeout=WAIT).json()["calls"]
+    assert [(call["command"], call["status"], call["params"]["keyword"]) for call in calls] == [
+        ("listZones", 200, "zone-1"),
+        ("listFnords", 401, "zone-1"),
+    ]
+    assert not {"apikey", "signature"}.intersection(key.lower() for call in calls for key in call["params"])
+
+
 @pytest.mark.parametrize("path", ["/", "/client", "/client/apix", "/client/api/v1"])
 def test_any_other_path_is_a_404_in_html(server: Server, path: str) -> None:
     reply = requests.get(server.url.replace("/client/api", path), params=signed("listZones"), timeout=WAIT)

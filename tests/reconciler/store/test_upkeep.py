@@ -116,7 +116,8 @@ def test_what_is_relied_on_is_shown(settled: Furnish) -> None:
     assert found["words failover_jobs.status"].seen.endswith("completed, failed, cleanup, reverting")
     assert "vm_id, source_network_name, is_test_network" in found["unique network_mappings"].seen
     assert found["times"].seen.startswith("session +00:00, server ")
-    assert "STRICT_TRANS_TABLES" in found["sql_mode"].seen
+    assert found["sql_mode"].seen.startswith("session STRICT_ALL_TABLES, ")
+    assert "; server STRICT_TRANS_TABLES, " in found["sql_mode"].seen
     assert "utf8mb4_general_ci" in found["collated"].seen
     assert found["rights"].seen == "all that are needed"
     assert found["ours"].seen == f"version {run.head()}"
