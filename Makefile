@@ -64,8 +64,8 @@ check: $(VENV)/dev  ## formatter, linter, types, import contracts, dependencies,
 fidelity: $(VENV)/dev clients  ## how true the simulated cloud is: recordings of a real server, foreign clients, rules and corrections with their tests
 	@$(BIN)/python -m tests.conformance.fidelity
 
-crash: $(VENV)/dev  ## kill the process at every named point, during recovery and at any instant (ARGS, see --help)
-	@$(BIN)/python -m tests.crashes $(ARGS)
+crash: $(VENV)/dev  ## kill the process at every named point, during recovery and at any instant (DATABASE=mariadb; ARGS, see --help)
+	@$(BIN)/python -m tests.crashes --database $(or $(DATABASE),sqlite) $(ARGS)
 
 simulate: $(VENV)/dev  ## play the plots of seeds: make simulate SEEDS=0-999, or SEEDS=17 for one; ENGINES=2 on one database
 	@$(BIN)/python -m tests.simulation $(or $(SEEDS),0-299) --engines $(or $(ENGINES),1)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ import pymysql
 import pytest
 
 USER, PASSWORD = "failover", "canary-password-7d1e"
-PATIENCE = 30.0
+PATIENCE, GLANCE = 30.0, 0.02
 PROGRAMS = ("mariadbd", "mariadb-install-db")
 MISSING = "MariaDB is not installed: `apt-get install mariadb-server` lets this test run"
 OPTIONS = (
@@ -76,6 +77,31 @@ class Server:
             self._listening.join()
             self._process.stderr.close()  # type: ignore[union-attr]
             self._process = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was started, and has ended by itself or by somebody else's hand."""
+        return self._process is not None and self._process.poll() is not None
+
+    @contextmanager
+    def kept_up(self) -> Iterator[Counter[str]]:
+        """Meanwhile it comes back whenever somebody kills it; `back` counts how often it did."""
+        told, over = Counter[str](), threading.Event()
+
+        def keep() -> None:
+            while not over.wait(GLANCE):
+                if self.is_gone:
+                    self.kill()
+                    self.start()
+                    told["back"] += 1
+
+        keeper = threading.Thread(target=keep)
+        keeper.start()
+        try:
+            yield told
+        finally:
+            over.set()
+            keeper.join()
 
     def url(self, name: str, *, password: str = f":{PASSWORD}", user: str = USER) -> str:
         return f"mysql+pymysql://{user}{password}@127.0.0.1:{self.port}/{name}"

@@ -42,6 +42,8 @@ VOLUME = "e915ef05-ddf5-48d5-8352-a01300609717"
 APPLIANCE = "00000000-0000-4000-8000-00000000000a"
 LONGEST = 60.0  # seconds: no process of a test may take longer
 GLANCE = 0.05
+AWAY = (2003, 2006, 2013)
+"""Numbers of faults of a connection that is not to be had, or broke."""
 QUICK = {
     "poll: 2s": "poll: 0.2\n  lease: 1\n  grace: 0.2\n  backoff: 0.05",
     "min_duration: 5m": "min_duration: 1s",
@@ -333,9 +335,17 @@ class House:
                 assert cursor.rowcount != 0, f"changes nothing: {statement}"
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
-            cursor.execute(query)
-            return [tuple(row) for row in cursor.fetchall()]
+        """What the database answers; its server may be away for a moment."""
+        limit = time.monotonic() + LONGEST
+        while True:
+            try:
+                with self._cursor() as cursor:
+                    cursor.execute(query)
+                    return [tuple(row) for row in cursor.fetchall()]
+            except pymysql.OperationalError as fault:
+                if fault.args[0] not in AWAY or time.monotonic() > limit:
+                    raise
+            time.sleep(GLANCE)
 
     def until(self, query: str, *wanted: tuple[Any, ...]) -> None:
         """Wait until the database answers so."""

@@ -40,6 +40,7 @@ class Sortie:
     """Where the lives of one test end: points on the way there, on the way back, or seconds.
 
     With `frozen_at` a person freezes the run after the deaths on the way there, by commands that end at those points.
+    `servers` is where the first life of either way has the server of the database die, and lives on.
     """
 
     at: tuple[str, ...] = ()
@@ -49,17 +50,20 @@ class Sortie:
     frozen_at: tuple[str, ...] | None = None
     by: str = "daemon"
     anew: bool = False
+    servers: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def __str__(self) -> str:
-        there = ", ".join((*self.at, *(f"{s:.6f} s" for s in self.after)))
-        back = ", ".join((*self.back_at, *(f"{s:.6f} s" for s in self.back_after)))
+        servers = tuple(tuple(f"{where} (server)" for where in way) for way in self.servers)
+        there = ", ".join((*servers[0], *self.at, *(f"{s:.6f} s" for s in self.after)))
+        back = ", ".join((*servers[1], *self.back_at, *(f"{s:.6f} s" for s in self.back_after)))
         frozen = "" if self.frozen_at is None else f"frozen at {', '.join((*self.frozen_at, 'rest'))}"
         return f"dies {' and '.join(filter(None, (there and f'at {there}', frozen, back and f'on the way back at {back}')))}"
 
     def led(self, home: Home) -> Outcome:
         """What came of it in this home."""
         instants = {"after": self.after, "back_after": self.back_after}
-        return home.there_and_back(self.at, self.back_at, **instants, frozen_at=self.frozen_at, anew=self.anew, by=self.by)
+        more = {"frozen_at": self.frozen_at, "anew": self.anew, "by": self.by, "servers": self.servers}
+        return home.there_and_back(self.at, self.back_at, **instants, **more)
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Tally:
     sorties: int = 0
     deaths: int = 0
     random_deaths: int = 0
+    servers: int = 0
     wrong: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,6 +83,7 @@ class Tally:
         with self._lock:
             self.sorties += 1
             self.deaths += found.deaths
+            self.servers += found.servers
             ways = ((sortie.at, found.there), (sortie.frozen_at or (), found.frozen), (sortie.back_at, found.back))
             struck = (pair for points, codes in ways for pair in zip(points, codes, strict=False))
             self.hit.update(point.partition(":")[0] for point, code in struck if code == KILLED)
@@ -100,6 +106,7 @@ class Tally:
         rows = [f"  {point:<14} {self.hit[point]:>5} deaths" for point in Point]
         head = f"{sum(point in self.hit for point in Point)} points hit / {len(Point)} points named: {self.share:.0%}"
         tail = f"{self.sorties} tests, {self.deaths} deaths, {self.random_deaths} of them at random instants"
+        tail += f"; {self.servers} deaths of the server" if self.servers else ""
         wrong = [f"  ! {text}" for text in self.wrong] or [
             "  every test ended as if nobody had died: same calls, empty inventory diff"
         ]
@@ -148,6 +155,18 @@ def at_random(luck: Random, number: int, longest: float) -> Iterator[Sortie]:
         yield Sortie(after=there, back_after=back, anew=n % 5 == 4, by=luck.choice(("daemon", "apply")))
 
 
+def without_server(luck: Random, number: int) -> Iterator[Sortie]:
+    """The server of the database dies: at every named point either way, half the time before we die, or at any instant."""
+    for back in (False, True):
+        for n, point in enumerate(Point):
+            where = (f"{point}:{luck.randint(1, 4) if point in AT_STEPS else 1}",)
+            ours = (f"{luck.choice(AT_STEPS)}:{luck.randint(2, 6)}",) if n % 2 else ()
+            yield Sortie(back_at=ours, servers=((), where)) if back else Sortie(at=ours, servers=(where, ()))
+    for _ in range(number):
+        there, back = (tuple(f"{_microseconds(luck, 1.5):.6f}" for _ in range(2)) for _ in range(2))
+        yield Sortie(servers=(there, back), by=luck.choice(("daemon", "apply")))
+
+
 def _microseconds(luck: Random, longest: float) -> float:
     return luck.randrange(round(longest * 1e6)) / 1e6
 
@@ -165,26 +184,34 @@ class Share:
     frozen: int = 0
     randoms: int = 0
     seed: int = 0
+    servers: int | None = None
 
 
-def whole(pairs: int, triples: int, freezes: int, randoms: int, seed: int) -> tuple[Share, ...]:
-    """The whole campaign: all points in all passings for one disk, samples in depth and at random for one to four."""
+def whole(pairs: int, triples: int, freezes: int, randoms: int, seed: int, servers: int | None = None) -> tuple[Share, ...]:
+    """The whole campaign: all points in all passings for one disk, samples in depth and at random for one to four.
+
+    Where there is a server it dies at every named point either way, and in so many tests at random instants.
+    """
     points = tuple((point, back) for back in (False, True) for point in Point)
     shares = [Share(case, points=points[n::4]) for case in THOROUGH for n in range(4)]
     cases = (*THOROUGH, *WIDE)
     each = -(-pairs // len(cases)), -(-triples // len(cases)), -(-freezes // len(cases))
     shares += [Share(case, depths=((2, each[0]), (3, each[1])), frozen=each[2], seed=seed) for case in cases]
     shares += [Share(case, randoms=-(-randoms // (3 * len(cases))), seed=seed) for case in cases]
+    if servers is not None:
+        shares += [Share(case, servers=-(-servers // len(THOROUGH)), seed=seed) for case in THOROUGH]
     return tuple(shares)
 
 
-def campaign(shares: Sequence[Share], folder: Path, tell: Callable[[str], None], at_once: int = 2) -> Tally:
-    """Lead all shares, so many homes at a time; what is wrong is told at once."""
+def campaign(
+    shares: Sequence[Share], folder: Path, tell: Callable[[str], None], at_once: int = 2, database: str = "sqlite"
+) -> Tally:
+    """Lead all shares, so many homes at a time, over either database; what is wrong is told at once."""
     tally = Tally()
 
     def served(numbered: tuple[int, Share]) -> None:
         number, share = numbered
-        with a_home(folder / f"home-{number}", share.case) as home:
+        with a_home(folder / f"home-{number}", share.case, database) as home:
             try:
                 for sortie, found in _sorties(home, share):
                     tally.count(share.case, sortie, found)
@@ -211,6 +238,9 @@ def _sorties(home: Home, share: Share) -> Iterator[tuple[Sortie, Outcome]]:
     if share.randoms:
         home.usual  # noqa: B018  a test in which nobody dies comes first: it is the measure
         yield from _each(home, at_random(luck, share.randoms, 1.5))
+    if share.servers is not None:
+        home.usual  # noqa: B018
+        yield from _each(home, without_server(luck, share.servers))
 
 
 def _each(home: Home, sorties: Iterable[Sortie]) -> Iterator[tuple[Sortie, Outcome]]:

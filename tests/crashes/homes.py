@@ -1,8 +1,9 @@
-"""A home for lives that are cut short: a simulated cloud and `failover` as processes, with a quick clock, over SQLite.
+"""A home for lives that are cut short: a simulated cloud and `failover` as processes, with a quick clock, over a database.
 
 `Home.there_and_back` leads one test from its spec to an empty inventory diff through as many lives as it takes, and says
 what came of it. Whoever calls it chooses where the lives end: at named points (`FAILOVER_CRASH_AT`), one for each life, or
-after so many seconds. What is so is read from the cloud's control port and from the database, never from what is printed.
+after so many seconds. On MariaDB the server of the database may be killed, too; it comes back. What is so is read from the
+cloud's control port and from the database, never from what is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ import yaml
 from benchmarks import fleet
 from reconciler import crashpoints
 from tests.cli.world import LONGEST, PROGRAM, ROOT, Cloud, House, filled, inventory
+from tests.crashes import nursery
+from tests.mariadb import Server, serving
 
 VM, KEY = "vm-00000", fleet.vm_key(0)
 KILLED = -9
@@ -49,7 +52,8 @@ class Case:
 class Outcome:
     """One test there and back: the run's last state, how the lives of either way ended, what the cloud took, what is wrong.
 
-    `words` are the steps of the run as the journal has them; `frozen` tells of the lives while the run was frozen.
+    `words` are the steps of the run as the journal has them; `frozen` tells of the lives while the run was frozen, and
+    `servers` how often the server of the database died.
     """
 
     state: str
@@ -59,6 +63,7 @@ class Outcome:
     words: tuple[str, ...]
     wrong: tuple[str, ...] = ()
     frozen: tuple[int, ...] = ()
+    servers: int = 0
 
     @property
     def lives(self) -> tuple[int, ...]:
@@ -79,10 +84,9 @@ class Lives:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, env=_environment(), **pipes)
 
-    def lead(self, folder: Path, arguments: Iterable[str], crash_at: str | None, kill_after: float | None) -> int:
+    def lead(self, folder: Path, arguments: Iterable[str], kill_after: float | None, env: Mapping[str, str]) -> int:
         """One life; how it ended, as `subprocess` tells it."""
-        env = {"FAILOVER_SETTINGS": str(folder / "failover.yaml")}
-        env |= {crashpoints.ENVIRONMENT: crash_at} if crash_at else {}
+        env = {"FAILOVER_SETTINGS": str(folder / "failover.yaml"), **env}
         wanted = {"arguments": list(arguments), "env": env, "folder": str(folder), "kill_after": kill_after}
         told = json.dumps({**wanted, "out": str(folder / "lives.log"), "timeout": LONGEST})
         self.process.stdin.write(told + "\n")
@@ -97,10 +101,11 @@ class Lives:
 
 @dataclass
 class Home:
-    """One furnished home: a cloud, a folder, and a process that leads lives."""
+    """One furnished home: a cloud, a folder, and a process that leads lives; with a server, its database is there."""
 
     folder: Path
     case: Case
+    server: Server | None = None
     cloud: Cloud = field(init=False)
     house: House = field(init=False)
     lives: Lives = field(init=False)
@@ -113,7 +118,8 @@ class Home:
         del estate["slots"]
         (self.folder / "estate.yaml").write_text(yaml.dump(estate), encoding="utf-8")
         self.cloud = Cloud("--estate", str(self.folder / "estate.yaml"), *FAST)
-        self.house = House(self.folder / "home", self.cloud.url)
+        database = self.server.url(self.server.database()) if self.server is not None else None
+        self.house = House(self.folder / "home", self.cloud.url, database=database)
         quick = {
             "poll: 0.2\n": "poll: 0.05\n",
             "lease: 1\n": "lease: 0.5\n",
@@ -123,14 +129,17 @@ class Home:
         (self.folder / "home" / "specs" / "pgwintestbios.yaml").unlink()
         self._fill()
         self._numbers = itertools.count(5)
+        self._kept = ExitStack()
+        self.backs = self._kept.enter_context(self.server.kept_up()) if self.server is not None else Counter[str]()
         self._usual: Outcome | None = None
 
     def _fill(self) -> None:
-        path = self.folder / "home" / "failover.db"
-        path.unlink()
-        filled(f"sqlite:///{path}", fleet.rows(1, self.case.disks))
+        path = self.house.folder / "failover.db"
+        path.unlink(missing_ok=True)
+        filled(self.house.database or f"sqlite:///{path}", fleet.rows(1, self.case.disks))
 
     def close(self) -> None:
+        self._kept.close()
         self.lives.close()
         self.cloud.close()
 
@@ -155,28 +164,33 @@ class Home:
         frozen_at: Iterable[str] | None = None,
         anew: bool = False,
         by: str = "daemon",
+        servers: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     ) -> Outcome:
         """A test and its end. Each life ends at the next point of `at`, or `after` so many seconds; so on the way back.
 
         `anew` starts every life as a program of its own. `by` is who starts the test: `daemon` or `apply`. With `frozen_at`
-        the run is frozen after the lives of `at`, by commands that end at these points, and goes on when it is applied.
+        the run is frozen after the lives of `at`, by commands that end at these points, and goes on when it is applied. The
+        first life of either way kills the server at each point of `servers`, or after so many seconds, and lives on.
         """
         before, sent, runs = inventory(self.cloud.truth()), self.cloud.taken(), self._runs()
+        backs = self.backs["back"]
         self.house.write(f"vm: {VM}\nstate: test-failover\nfor: {next(self._numbers)}m\nstrategy: {self.case.strategy}\n")
         there, frozen, moved = (), (), []
         if frozen_at is not None:
             there = tuple(self._life(_begin(by), point, None, anew) for point in at)
             frozen, by, at = tuple(self._frozen(frozen_at, moved)), "apply", ()
-        there += tuple(self._led(_begin(by), _fates(at, after), anew, lambda: self._state() == "holding"))
+        holds, over = lambda: self._state() == "holding", lambda: self._state() in ENDED
+        there += tuple(self._led(_begin(by), _fates(at, after), anew, holds, servers[0]))
         self._somebody_tests()
-        back = tuple(self._led(("end", VM), _fates(back_at, back_after), anew, lambda: self._state() in ENDED))
+        back = tuple(self._led(("end", VM), _fates(back_at, back_after), anew, over, servers[1]))
         made = Counter(self.cloud.taken())
         made.subtract(sent)
         words = self.house.rows(
             "select word from fr_steps where run_id = (select id from fr_runs order by attempt desc limit 1) order by seq"
         )
         changes = {command: number for command, number in made.items() if number}
-        found = Outcome(str(self._state()), there, back, changes, tuple(str(word) for (word,) in words), frozen=frozen)
+        steps, state = tuple(str(word) for (word,) in words), str(self._state())
+        found = Outcome(state, there, back, changes, steps, frozen=frozen, servers=self.backs["back"] - backs)
         return replace(found, wrong=(*moved, *self._wrong(before, runs, found)))
 
     def _frozen(self, points: Iterable[str], moved: list[str]) -> Iterator[int]:
@@ -196,22 +210,34 @@ class Home:
         under_way = self.house.rows("select run_id, seq, state from fr_steps where state in ('started', 'waiting')")
         return self._state(), sorted(self.cloud.taken().items()), under_way
 
-    def _led(self, first: tuple[str, ...], fates: Iterator[Any], anew: bool, is_over: Any) -> Iterator[int]:
+    def _led(
+        self, first: tuple[str, ...], fates: Iterator[Any], anew: bool, is_over: Any, servers: tuple[str, ...]
+    ) -> Iterator[int]:
         """Lives until it is over: the first as it was asked for, then the daemon's; asked again where nobody heard it."""
         asked = False
         for number in range(MOST_LIVES):
             arguments = first if number == 0 or not asked else _begin("daemon")
-            code = self._life(arguments, *next(fates), anew)
+            code = self._life(arguments, *next(fates), anew, servers if number == 0 else ())
             yield code
             if is_over():
                 return
             asked = (code == KILLED) and not (first[0] == "end" and self._state() == "holding")
         raise AssertionError(f"{self.case}: not over after {MOST_LIVES} lives: {self._state()}\n{self.log()}")
 
-    def _life(self, arguments: tuple[str, ...], crash_at: str | None, kill_after: float | None, anew: bool) -> int:
+    def _life(
+        self,
+        arguments: tuple[str, ...],
+        crash_at: str | None,
+        kill_after: float | None,
+        anew: bool,
+        servers: tuple[str, ...] = (),
+    ) -> int:
+        more = {crashpoints.ENVIRONMENT: crash_at} if crash_at else {}
+        if servers and self.server is not None:
+            more[nursery.SERVER] = " ".join((str(self.server.folder / "pid"), *servers))
         if not anew:
-            return self.lives.lead(self.house.folder, arguments, crash_at, kill_after)
-        env = self.house.environment({crashpoints.ENVIRONMENT: crash_at} if crash_at else {})
+            return self.lives.lead(self.house.folder, arguments, kill_after, more)
+        env = self.house.environment(more)
         command, limit = [str(PROGRAM), *arguments], kill_after or LONGEST
         with (
             (self.house.folder / "lives.log").open("a") as log,
@@ -250,7 +276,8 @@ class Home:
         usual = self._usual
         if usual is not None and dict(found.sent) != dict(usual.sent):
             yield f"sent {_difference(dict(usual.sent), dict(found.sent))}"
-        if not {0, KILLED}.issuperset(found.lives):
+        # without its database a command that was asked for may say so and leave; it is asked again
+        if not {0, KILLED, *((1,) if found.servers else ())}.issuperset(found.lives):
             yield f"lives ended with {found.there}, {found.frozen} and {found.back}"
 
     def log(self) -> str:
@@ -283,10 +310,10 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def a_home(folder: Path, case: Case) -> Iterator[Home]:
-    """A home for this case in an empty folder."""
-    home = Home(folder, case)
-    try:
+def a_home(folder: Path, case: Case, database: str = "sqlite") -> Iterator[Home]:
+    """A home for this case in an empty folder, over SQLite or a MariaDB server of its own."""
+    with ExitStack() as kept:
+        server = kept.enter_context(serving(lasting=True)) if database == "mariadb" else None
+        home = Home(folder, case, server)
+        kept.callback(home.close)
         yield home
-    finally:
-        home.close()

@@ -2,8 +2,8 @@
 
 Run as `python -m tests.crashes.nursery`; `homes` talks to it in JSON lines, and so does `world` of the command line's tests.
 A child is a real process with a process id of its own: it runs the command line as a person would, and may be killed by
-`FAILOVER_CRASH_AT` or, after so many seconds, from here. Starting the program anew for every life would be the same, and ten
-times slower; some lives are led so, too.
+`FAILOVER_CRASH_AT` or, after so many seconds, from here. With `CRASHES_SERVER` it kills the server of its database and
+lives on. Starting the program anew for every life would be the same, and ten times slower; some lives are led so, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +33,12 @@ import reconciler.cli.why
 import reconciler.daemon
 import reconciler.operations
 import reconciler.wiring
+from reconciler import crashpoints
+from reconciler.crashpoints import Point
 
 GLANCE = 0.0005
+SERVER = "CRASHES_SERVER"
+"""A file with a server's process id, and where it is killed: points as in `FAILOVER_CRASH_AT`, or seconds."""
 
 
 def main() -> None:
@@ -53,6 +60,8 @@ def _live(wanted: dict[str, Any]) -> None:
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
     os.environ.update(wanted["env"])
     os.chdir(Path(wanted["folder"]))
+    if SERVER in os.environ:
+        _without_server(os.environ[SERVER])
     code = 1
     try:
         reconciler.cli.main(wanted["arguments"])
@@ -62,6 +71,28 @@ def _live(wanted: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _without_server(told: str) -> None:
+    """Have the server die where it is told to, once at each place."""
+    path, *places = told.split()
+    passed = Counter[str]()
+
+    def die() -> None:
+        with suppress(ProcessLookupError):
+            os.kill(int(Path(path).read_text(encoding="utf-8")), signal.SIGKILL)
+
+    def hit(point: Point) -> None:
+        passed[point] += 1
+        if f"{point}:{passed[point]}" in places:
+            die()
+
+    crashpoints.on_hit = hit
+    for place in places:
+        if ":" not in place:
+            timer = threading.Timer(float(place), die)
+            timer.daemon = True
+            timer.start()
 
 
 def _waited(pid: int, kill_after: float | None, timeout: float) -> int:

@@ -16,6 +16,7 @@ import pytest
 from reconciler.crashpoints import Point
 from tests.crashes.campaign import Share, Sortie, Tally, at_random, campaign, whole
 from tests.crashes.homes import KILLED, Case, Home, Outcome, a_home
+from tests.mariadb import MISSING, PROGRAMS, program
 
 TEN = Sortie(
     ("accepted:1", "run-opened:1", "before-intent:2", "after-intent:2", "after-send:2", "after-record:2"),
@@ -64,6 +65,38 @@ def test_programs_that_are_killed_anew_and_at_any_instant_come_to_the_same_end(
 ) -> None:
     home = homes(CASES[0])
     assert not (found := sortie.led(home)).wrong, (found, home.log())
+
+
+@pytest.fixture(scope="module")
+def home_on_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    if not all(map(program, PROGRAMS)):
+        pytest.skip(MISSING)
+    with a_home(tmp_path_factory.mktemp("crashes") / "home", Case("volume-snapshot", 1), "mariadb") as home:
+        assert not home.usual.wrong
+        yield home
+
+
+def test_lives_that_end_at_every_named_point_come_to_the_same_end_on_mariadb(home_on_mariadb: Home) -> None:
+    tally = Tally()
+    tally.count(home_on_mariadb.case, TEN, found := TEN.led(home_on_mariadb))
+    assert not found.wrong, home_on_mariadb.log()
+    assert tally.share == 1.0, tally.told()
+
+
+AT_STEPS = ("before-intent:2", "after-intent:3", "after-send:4", "after-record:5", "before-settle:6", "after-settle:7")
+
+
+@pytest.mark.parametrize("sortie", [
+    Sortie(servers=(("accepted:1", "run-opened:1", *AT_STEPS), (*AT_STEPS, "before-finish:1", "after-finish:1"))),
+    Sortie(("after-send:5",), ("after-record:3",), servers=(("after-intent:5",), ("after-intent:3",)), by="apply"),
+    Sortie(servers=(("0.3", "0.9"), ("0.2", "1.1"))),
+], ids=["at every named point", "and we with it", "at any instant"])  # fmt: skip
+def test_a_server_that_is_killed_in_the_midst_of_a_run_and_comes_back_changes_nothing(
+    sortie: Sortie, home_on_mariadb: Home
+) -> None:
+    found = sortie.led(home_on_mariadb)
+    assert not found.wrong, (found, home_on_mariadb.log())
+    assert found.servers >= 2, found
 
 
 def test_a_campaign_counts_what_it_hits_and_tells_what_went_wrong(tmp_path: Path) -> None:
