@@ -175,7 +175,7 @@ class Disk:
     """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor.
 
     `full_sync` numbers the newest full sync that succeeded: a later one has a higher number. `synced_at` is when the newest
-    good sync was recorded, None where that is not.
+    good sync was recorded, None where that is not; `snapshot_id` the snapshot of its volume that the database remembers.
     """
 
     key: str
@@ -186,6 +186,7 @@ class Disk:
     label: str = ""
     full_sync: int | None = None
     synced_at: datetime | None = None
+    snapshot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,16 @@ class ActiveJob:
     kind: str
     status: str
     progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastFailover:
+    """The newest row of `failover_jobs` of a VM: a failover of ours or of another tool."""
+
+    id: str
+    kind: str
+    status: str
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +250,7 @@ class Source:
     context_status: str | None = None
     last_job_id: str | None = None
     platform: Platform | None = None
+    last_failover: PastFailover | None = None
     findings: tuple[str, ...] = ()
 
     def unsynced_since(self, marks: Mapping[str, int | None]) -> frozenset[str]:

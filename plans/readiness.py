@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from plans import guards
+from plans import drift, guards
 from plans.guards import Reason
 from plans.observed import World
 from specs.model import Spec
@@ -231,7 +231,7 @@ def _reasons(spec: Spec, kind: Kind, world: World, source_side: Sequence[str]) -
             yield Reason(
                 "SOURCE_NOT_REACHED", text, "set up `source` in the settings; `failover source status` shows what answers"
             )
-    yield from _drift(world)
+    yield from drift.sizes(world)
 
 
 def _live_networks(world: World) -> Iterator[Reason]:
@@ -262,15 +262,6 @@ def _aged(world: World, fresh: Fresh | None) -> Iterator[Reason]:
 def _rough(span: timedelta) -> str:
     """A duration by its two largest units: how old something is, for people."""
     return " ".join(format_duration(span).split()[:2])
-
-
-def _drift(world: World) -> Iterator[Reason]:
-    """What both sides say otherwise of a disk that is there: sizes. Place and state are V-05."""
-    for disk in world.source.disks:
-        volume = world.replica(disk)
-        if volume is not None and volume.size > (disk.size_gb + 1) * guards.GIB:
-            text = f"the database says {disk.size_gb} GiB of {disk.key}, CloudStack {volume.size / guards.GIB:.0f} GiB"
-            yield Reason("DRIFT", text, f"run discovery of {world.source.name}, so that the size is recorded anew")
 
 
 _RULE_OF: Mapping[str, str] = {code: rule.id for rule in RULES for code in rule.codes}

@@ -42,7 +42,7 @@ def of(
     connected: Connected, kind: Kind, keys: Iterable[str] | None = None, side: SourceSide | None = None
 ) -> tuple[Assessed, ...]:
     """The readiness of these VMs (all, if none is named), by name. The source side is asked for live failovers only."""
-    look, unseen = _looked(connected)
+    look, unseen = looked(connected)
     wanted = set(look.fleet.sources if keys is None else keys)
     sources = sorted((s for s in look.fleet.sources.values() if s.key in wanted), key=lambda s: (s.name.lower(), s.key))
     with connected.database.read() as connection:
@@ -54,7 +54,7 @@ def of(
 
 
 def _assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str], fresh: Fresh) -> Assessed:
-    spec = _asked(source)
+    spec = asked(source)
     found = readiness.assess(spec, kind, world, unseen=unseen, source_side=away, fresh=fresh)
     is_test = kind is Kind.TEST and found.is_ready
     plan = planner.plan(spec, GoalKind.TESTING, world) if is_test else None
@@ -118,12 +118,12 @@ def _assessment(found: Readiness, now: datetime) -> Assessment:
     return Assessment(found.vm_key, str(found.kind), now, found.score, found.is_ready, found.failed)
 
 
-def _asked(source: Source) -> Spec:
+def asked(source: Source) -> Spec:
     """The plainest spec of a test of this VM."""
     return Spec(vm=VmRef(uuid=source.key), state=State.TEST_FAILOVER, duration=ASKED, origin=Origin(file="the spec"))
 
 
-def _looked(connected: Connected) -> tuple[Look, str | None]:
+def looked(connected: Connected) -> tuple[Look, str | None]:
     """One look, and why CloudStack could not be read; then the look holds the database's half only."""
     engine = connected.engine
     try:

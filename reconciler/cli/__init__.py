@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "status": "what is wanted, what is so, and what is waited for",
     "end": "end a test now and take everything back",
     "ready": "which VMs are ready for a failover, and what the others need",
+    "inventory": "what the database knows of VMs, and where CloudStack says otherwise",
     "history": "what ran, when, and how it ended",
     "why": "the story of a VM backwards: now, waiting for what, last decisions",
     "freeze": "stop a test on its way there until you say how it goes on",

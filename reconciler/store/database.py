@@ -214,7 +214,8 @@ _SENTENCES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     ((NO_TABLE, "1146", "1054"), DatabaseMissing, "lacks our tables, or is of an older version: run `failover db upgrade`"),
     (("1049",), DatabaseMissing, "is not there on its server: create it, or correct its name"),
     (
-        ("SQLITE_BUSY", "SQLITE_LOCKED", "1020", "1205", "1213"),
+        # 1305: the server took the whole transaction back at a deadlock, and with it the savepoint that is to be left
+        ("SQLITE_BUSY", "SQLITE_LOCKED", "1020", "1205", "1213", "1305"),
         DatabaseBusy,
         "is busy with other work; nothing was written: try again",
     ),

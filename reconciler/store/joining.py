@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from plans.observed import ActiveJob, Disk, NetworkMapping, Platform, Source
+from plans.observed import ActiveJob, Disk, NetworkMapping, PastFailover, Platform, Source
 from plans.placing import key_number
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
@@ -124,6 +124,7 @@ class _Fleet:
             context_status=context.get("current_status"),
             last_job_id=_last_success(jobs),
             platform=platform,
+            last_failover=latest_failover(self.failovers.get(key, ())),
             findings=(*misplaced, *_several(contexts), *unreadable, *unsynced, *misnamed),
         )
 
@@ -155,6 +156,7 @@ class _Fleet:
                 label=row.get("label") or "",
                 full_sync=full.get(key),
                 synced_at=times.get(key),
+                snapshot_id=self._snapshot_id(row),
             )
             for key, row in current.items()
         )
@@ -163,6 +165,10 @@ class _Fleet:
     def _volume_id(self, row: Row) -> str | None:
         volume = self.volumes.get(row["ossea_volume_id"]) if row["ossea_volume_id"] else None
         return _key(volume["volume_id"]) or None if volume is not None else None
+
+    def _snapshot_id(self, row: Row) -> str | None:
+        volume = self.volumes.get(row["ossea_volume_id"]) if row["ossea_volume_id"] else None
+        return _key(volume.get("snapshot_id")) or None if volume is not None else None
 
     # --- synchronisation ----------------------------------------------------------------------------------------------
 
@@ -234,6 +240,15 @@ class _Fleet:
             if f["status"] not in TERMINAL and f["job_id"] not in self.own
         )
         return (*replication, *failover)
+
+
+def latest_failover(rows: Sequence[Row], kind: str | None = None) -> PastFailover | None:
+    """The newest failover job among the rows of one VM, of this kind if one is said; of one moment, the highest id (Q9)."""
+    fitting = [row for row in rows if kind is None or row["job_type"] == kind]
+    newest = max(fitting, key=lambda row: (_stamp(row), int(row.get("id") or 0)), default=None)
+    if newest is None:
+        return None
+    return PastFailover(newest["job_id"], newest["job_type"] or "", newest["status"] or "unknown", _moment(newest))
 
 
 def _changes(history: Iterable[Sync]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -42,14 +42,14 @@ READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("network_config", "bios_setup", "disk_change_id", "created_at"),
         ),
     ),
-    "ossea_volumes": (("id", "volume_id", "volume_name", "ossea_config_id"), ()),
+    "ossea_volumes": (("id", "volume_id", "volume_name", "ossea_config_id"), ("snapshot_id",)),
     "ossea_configs": (("id", "name", "zone", "template_id", "service_offering_id", "oma_vm_id", "is_active"), ()),
     "cbt_history": (("id", "job_id", "change_id", "sync_success", "created_at"), ("disk_id", "sync_type")),
     "network_mappings": (
         ("id", "vm_id", "source_network_name", "destination_network_id", "destination_network_name"),
         ("is_test_network",),
     ),
-    "failover_jobs": (("job_id", "vm_id", "job_type", "status", "source_vm_name"), ()),
+    "failover_jobs": (("job_id", "vm_id", "job_type", "status", "source_vm_name"), ("id", "created_at")),
     CONTEXTS: (("context_id", "vm_name", "vmware_vm_id", "current_status"), ("vcenter_host",)),
 }
 ALTERNATIVES: Mapping[str, tuple[str, ...]] = {"replication_jobs": ("vcenter_host", "v_center_host")}

@@ -62,6 +62,8 @@ SITUATIONS = (
     Situation(f"ready {PG} --type live", 3, key="vms"),
     Situation(f"end {PG}", 0, key="runs"),
     Situation("end NOBODY", 1, key="error"),
+    Situation("inventory", 0, key="vms"),
+    Situation("inventory NOBODY", 1, key="error"),
     Situation("history", 0, key="runs"),
     Situation("history NOBODY", 1, key="error"),
     Situation(f"why {PG}", 0, key="told"),
@@ -101,6 +103,7 @@ ELSEWHERE = {
     "demo": {0, 1},
     "freeze": {0},
     "resolve": {0, 3},
+    "inventory": {3},
     "network check": {3},
     "network map": {0},
     "network unmap": {0},
@@ -110,7 +113,7 @@ ELSEWHERE = {
     "db prune": {3},
 }
 """Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, in
-`tests/reconciler/source/test_command.py`, in `test_our_tables`, and in `test_networks`.
+`tests/reconciler/source/test_command.py`, in `test_our_tables`, `test_networks` and `test_inventory`.
 """
 
 
