@@ -15,7 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 Pain = dict[str, Any]
-PAINS: dict[str, Pain] = tomllib.loads((ROOT / "tests" / "pains" / "pains.toml").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parent
+PAINS: dict[str, Pain] = tomllib.loads((FOLDER / "pains.toml").read_text(encoding="utf-8"))
+TRAPS: dict[str, Pain] = tomllib.loads((FOLDER / "traps.toml").read_text(encoding="utf-8"))
+EVERY = {**PAINS, **TRAPS}
 SUBJECTS = (
     "readiness, doctor and retention",
     "live failover and the source side",
@@ -27,17 +30,22 @@ LONGEST = 125
 
 
 def named(kind: str) -> list[str]:
-    """What all pains together name, each once."""
-    return sorted({name for pain in PAINS.values() for name in pain.get(kind, ())})
+    """What all pains and traps together name, each once."""
+    return sorted({name for pain in EVERY.values() for name in pain.get(kind, ())})
 
 
 def test_every_pain_is_there_once_in_order() -> None:
     assert list(PAINS) == [f"P-{n:02d}" for n in range(1, 100)]
 
 
-@pytest.mark.parametrize("number", PAINS)
+def test_every_question_and_every_trap_of_the_database_is_there_once_in_order_and_tried() -> None:
+    assert list(TRAPS) == [*(f"Q-{n}" for n in range(1, 10)), *(f"D-{n:02d}" for n in range(1, 14))]
+    assert all(trap["tests"] for trap in TRAPS.values())
+
+
+@pytest.mark.parametrize("number", EVERY)
 def test_a_pain_says_what_hurt_and_what_makes_it_impossible_or_when_that_comes(number: str) -> None:
-    pain = PAINS[number]
+    pain = EVERY[number]
     assert pain.keys() <= {"pain", "here", "tests", "design", "later"}
     assert all(0 < len(pain[text]) <= LONGEST for text in ("pain", "here"))
     assert pain.get("tests") or "later" in pain, "what is in reach is tried, not only asserted"

@@ -171,6 +171,18 @@ def test_reading_does_not_wait_for_a_writer(store: Database) -> None:
             assert reader.execute(tables.leases.select()).all() == []
 
 
+def test_a_second_read_in_one_transaction_sees_what_was_committed_meanwhile(mariadb: Server, opened: Open) -> None:
+    with mariadb.fresh() as name:
+        database = opened(mariadb.url(name))
+        upgrade(database)
+        count = sa.select(sa.func.count()).select_from(tables.leases)
+        with database.read() as reader:
+            assert reader.execute(count).scalar() == 0
+            with database.begin() as writer:
+                writer.execute(tables.leases.insert().values(vm_key="a", owner="me", fence=1, expires_at=NOW))
+            assert reader.execute(count).scalar() == 1
+
+
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-11))], ids=str)
 def test_a_moment_comes_back_to_the_microsecond_in_utc(store: Database, zone: timezone) -> None:
     with store.begin() as connection:

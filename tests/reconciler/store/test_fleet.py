@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from plans import guards
-from plans.observed import ActiveJob, Source
+from plans.observed import ActiveJob, PastFailover, Source
 from reconciler.store import joining, legacy
 from reconciler.store.database import Database
 from tests.mariadb import Server
@@ -368,8 +368,27 @@ def test_firmware_is_bios_unless_it_says_efi(stored: str | None, firmware: str) 
     assert told(made, 52).firmware == firmware
 
 
-def test_reading_many_vms_takes_as_many_queries_as_reading_one(furnish: Furnish, tmp_path: Path) -> None:
-    database = furnish("embedded on SQLite", vms.rows())
+def test_the_latest_failover_is_of_this_vm_and_kind_and_of_one_moment_the_last() -> None:
+    noon, one = "2025-08-02 12:00:00", {"status": "completed", "source_vm_name": "web"}
+    rows = [
+        {**one, "id": 3, "job_id": "c", "job_type": "test", "created_at": noon},
+        {**one, "id": 4, "job_id": "d", "job_type": "test", "created_at": noon},
+        {**one, "id": 9, "job_id": "x", "job_type": "test", "created_at": "2025-08-01 12:00:00"},
+        {**one, "id": 5, "job_id": "e", "job_type": "live", "created_at": "2025-08-02 12:00:01"},
+    ]
+    for order in (rows, rows[::-1]):
+        assert [joining.latest_failover(order, kind).id for kind in (None, "test", "live")] == ["e", "d", "e"]  # type: ignore[union-attr]
+    assert joining.latest_failover([]) is None
+    made = vms.rows(Vm(53, "web"), Vm(54, "db"))
+    made["failover_jobs"] = [
+        {**row, "vm_id": vm} for row, vm in zip(rows, (uuid(53).upper(), uuid(54), "web-x", "elsewhere"), strict=True)
+    ]
+    assert told(made, 53).last_failover == PastFailover("c", "test", "completed", datetime(2025, 8, 2, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("generation", ["embedded on SQLite", "g1", "g3"])
+def test_reading_many_vms_takes_as_many_queries_as_reading_one(furnish: Furnish, generation: str) -> None:
+    database = furnish(generation, vms.rows())
     adopted, said = legacy.adopt(database), list[str]()
     sa.event.listen(database.engine, "before_cursor_execute", lambda *args: said.append(args[2]))
     with database.read() as connection:
