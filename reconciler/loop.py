@@ -31,7 +31,7 @@ from reconciler.observe import Fleet, Memory
 from reconciler.phases import Phase
 from reconciler.settings import Settings
 from reconciler.store import durations, inventory, journal, legacy
-from reconciler.store.database import Connection, Database, StoreError
+from reconciler.store.database import Connection, Database, StoreError, ValueRefused
 from reconciler.store.inventory import AcceptedSpec
 from reconciler.store.journal import Brief, Direction, Dossier, Lease, Run, RunState, StepRow, StepState
 from reconciler.verdicts import Judged, NotStuck, Verdict
@@ -249,6 +249,8 @@ class Engine:
         """Settle what is under way for all, read the journal again, then let each go on (unless nothing may `begin`)."""
         mine, changed, stopped = self._leased(due)
         look = self.look(anew, changed)
+        if not mine.keys() <= look.fleet.sources.keys():  # said of nobody from a fleet that may be a minute old
+            look = self.look()
         stopped += [self._unlisted(d) for key, d in mine.items() if key not in look.fleet.sources]
         held = {key: d for key, d in mine.items() if key in look.fleet.sources}
         settled = self._settled([d for d in held.values() if d.under_way], look)
@@ -358,15 +360,22 @@ class Engine:
         ]
 
     def _unwritten(self, lease: Lease, fault: Exception) -> Pass:
-        """A VM that another process works on by now, or one that shows a defect of ours: it stops nobody else."""
+        """A VM that another process works on, that has a value no column takes, or shows a defect: it stops nobody else."""
         now, vm_key = self.clock.now(), lease.vm_key
         if isinstance(fault, journal.Fenced):
             return Pass(vm_key, vm_key, Outcome(Kind.WAIT, str(fault)), until=now + self.settings.engine.poll)
-        log.error("a defect, met with %s", vm_key, exc_info=fault)
-        why = f"a defect of this program, please report it: {type(fault).__name__} {fault}"
+        if isinstance(fault, ValueRefused):
+            why = str(fault)
+        else:
+            log.error("a defect, met with %s", vm_key, exc_info=fault)
+            why = f"a defect of this program, please report it: {type(fault).__name__} {fault}"
 
         def stop(connection: Connection, _: Sequence[Lease]) -> list[Pass]:
             run = journal.unfinished_of(connection, vm_key)
+            if run is None and isinstance(fault, ValueRefused):
+                inventory.fail(connection, vm_key, now, why)
+                journal.note(connection, now, vm_key, "refused", why)
+                return [Pass(vm_key, vm_key, Outcome(Kind.REFUSED, why))]
             run = journal.stuck(connection, run, why, now + STUCK_AGAIN, now) if run is not None else None
             return [Pass(vm_key, run.vm_name if run else vm_key, Outcome(Kind.STUCK, why), run, now + STUCK_AGAIN)]
 

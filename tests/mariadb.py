@@ -13,14 +13,16 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
+from pymysql.cursors import Cursor
 
 USER, PASSWORD = "failover", "canary-password-7d1e"
 PATIENCE, GLANCE = 30.0, 0.02
@@ -121,9 +123,20 @@ class Server:
 
     def say(self, *statements: str) -> None:
         """Execute statements as root."""
-        with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True)) as connection:
+        with self._root() as cursor:
             for statement in statements:
-                connection.cursor().execute(statement)
+                cursor.execute(statement)
+
+    def ask(self, query: str) -> Sequence[tuple[Any, ...]]:
+        """The rows that root sees."""
+        with self._root() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    @contextmanager
+    def _root(self) -> Iterator[Cursor]:
+        with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True)) as connection:
+            yield connection.cursor()
 
 
 def program(name: str) -> str | None:
@@ -135,12 +148,12 @@ NO_TLS = ("--skip-ssl",)
 
 
 @contextmanager
-def serving(*tls: str, lasting: bool = False) -> Iterator[Server]:
-    """A server with an empty data folder, and TLS by these options; killed at the end, there is nothing to keep.
+def serving(*tls: str, lasting: bool = False, where: Path | None = None) -> Iterator[Server]:
+    """A server with an empty data folder in `where`, and TLS by these options; killed at the end, there is nothing to keep.
 
     One that is `lasting` may be killed before, and comes back with everything that was committed.
     """
-    with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mariadb-", dir=where) as folder:
         _install(Path(folder))
         server = Server(_free_port(), Path(folder), (*(LASTING if lasting else FLEETING), *(tls or NO_TLS)))
         server.start()

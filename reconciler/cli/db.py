@@ -28,10 +28,9 @@ def command() -> None:
 def upgrade(shown: screen.Screen) -> int:
     """Create or upgrade our own tables (prefix fr_). The replication system's tables are not touched."""
     from reconciler import wiring
-    from reconciler.store import database
+    from reconciler.store import upkeep
 
-    found = wiring.settings(shown.settings_path)
-    changed = database.upgrade(wiring.database(found))
+    changed = upkeep.upgrade(wiring.database(wiring.settings(shown.settings_path)))
     shown.text("upgraded" if changed else "already up to date", "verified")
     return screen.DONE
 

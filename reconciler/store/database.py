@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.sql import operators, visitors
 
+OLDEST = (10, 5)
+"""The oldest MariaDB that is accepted."""
 BUSY_MS = 5000
 IDLE_S = 30
 """So many seconds a transaction on MariaDB may stand still before its server takes it, and its locks, back."""
@@ -40,6 +42,10 @@ class DatabaseReadOnly(StoreError):
     """It can be read but not written."""
 
 
+class DatabaseFull(DatabaseReadOnly):
+    """There is no room for more; nothing was written."""
+
+
 class DatabaseBusy(StoreError):
     """Others hold what this transaction needs; nothing was written, and it may be tried again."""
 
@@ -58,6 +64,14 @@ class DatabaseUnclear(DatabaseUnreachable):
 
 class DatabaseUntrusted(DatabaseUnreachable):
     """Its server cannot show who it is as `database.ca_file` asks; nothing was sent to it."""
+
+
+class ValueRefused(StoreError):
+    """A column has no room for a value, or does not take it; nothing of its transaction was written."""
+
+
+class ServerTooOld(StoreError):
+    """The server is older than what this program knows how to speak to."""
 
 
 class SchemaUnknown(StoreError):
@@ -134,6 +148,10 @@ class Database:
         for names, kind, then in _SENTENCES:
             if name.startswith(names):
                 return kind(f"the database {self.shown} {then}")
+        if name in _NO_ROOM and fault.orig is not None:
+            what = f"{fault.orig.args[1]} ({name})" if name in _NO_ROOM[:-1] else f"a character does not fit ({name})"
+            then = "nothing of it was written; widen the column, or shorten the name or text that is meant"
+            return ValueRefused(f"the database {self.shown} does not take a value: {what}. {then}")
         about_tls = _about_tls(fault)
         if about_tls is not None:
             return DatabaseUntrusted(f"the server of the database {self.shown} {about_tls}")
@@ -200,18 +218,41 @@ _DISTRUST: tuple[tuple[tuple[int, ...], str], ...] = (  # OpenSSL's reasons not 
     ((9, 10), "shows a certificate that is not valid at this moment: renew it, or set the clocks right"),
 )
 NO_TABLE = "NO_TABLE"
+_NO_ROOM = ("1264", "1265", "1406", "1366")
+"""Too large, not among the words, too long; of the last one the server's own sentence would show the value."""
 _SENTENCES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (
-        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_FULL"),
+        ("SQLITE_FULL", "SQLITE_IOERR_WRITE"),
+        DatabaseFull,
+        "could not store what was to be written, and nothing of it was: make space on the disk of its file",
+    ),
+    (
+        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"),
         DatabaseReadOnly,
         "cannot be written: check the rights of the file and its folder, and the space on the disk",
     ),
     (
-        ("1036", "1290", "1792", "1142", "1044"),
+        ("1036", "1290", "1792", "1142"),
         DatabaseReadOnly,
         "cannot be written: see that it is not read-only, and grant its user SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX",
     ),
+    (
+        ("1021", "1026", "1114", "1030"),
+        DatabaseFull,
+        "could not store what was to be written, and nothing of it was: see how full the disk of its server is, and its log",
+    ),
+    (
+        ("1045", "1698"),
+        DatabaseUnreachable,
+        "refuses its user or the password (1045): correct `database.url` and what `database.password` refers to, or see "
+        "from which machines that user may connect",
+    ),
     ((NO_TABLE, "1146", "1054"), DatabaseMissing, "lacks our tables, or is of an older version: run `failover db upgrade`"),
+    (
+        ("1044",),
+        DatabaseUnreachable,
+        "is not there, or its user may do nothing in it: correct its name in `database.url`, or grant that user rights",
+    ),
     (("1049",), DatabaseMissing, "is not there on its server: create it, or correct its name"),
     (
         # 1305: the server took the whole transaction back at a deadlock, and with it the savepoint that is to be left
@@ -264,9 +305,20 @@ def _verified(ca_file: Path) -> ssl.SSLContext:
         raise StoreError(f"the certificates in {ca_file} cannot be read: correct `database.ca_file`") from unreadable
 
 
+def refuse_old(database: Database, connection: Connection) -> None:
+    """Raise `ServerTooOld` where the server is MariaDB, and older than `OLDEST`."""
+    version = connection.dialect.server_version_info or ()
+    if getattr(connection.dialect, "is_mariadb", False) and version[:2] < OLDEST:
+        now, oldest = (".".join(str(part) for part in v if isinstance(part, int)) for v in (version, OLDEST))
+        what = f"the server of the database {database.shown} is MariaDB {now}, which is too old, and nothing was written"
+        raise ServerTooOld(f"{what}: upgrade it to {oldest} or newer")
+
+
 def upgrade(database: Database) -> bool:
     """Create or upgrade our own tables. Returns whether anything was to be done; touches nobody else's tables."""
     from migrations import run
 
+    with database.read() as connection:
+        refuse_old(database, connection)
     with database.begin() as connection:
         return run.upgrade(connection)

@@ -22,7 +22,7 @@ from plans.actions import Action
 from plans.observed import Clone, GuestPoint, Placement, Point, RunFacts
 from plans.plan import Plan, Step
 from reconciler.store import inventory, tables
-from reconciler.store.database import Database, about
+from reconciler.store.database import Database, ValueRefused, about
 from reconciler.store.inventory import AcceptedSpec
 from specs.model import Spec, Strategy
 
@@ -288,8 +288,8 @@ def together(
     """Write for several VMs in one transaction, under their leases; a result for each, in order.
 
     `write` may be called more than once: it speaks to the database alone, and what its last call wrote is what is there.
-    Where one of them was overtaken, or shows a defect of ours, nothing is written, and each is written in a transaction of
-    its own: such an item stops nobody else, and has the fault as its result.
+    Where one of them was overtaken, has a value that no column takes, or shows a defect of ours, nothing is written, and
+    each is written in a transaction of its own: such an item stops nobody else, and has the fault as its result.
     """
     if not items:
         return []
@@ -300,7 +300,7 @@ def together(
 
     try:
         return database.written(work)
-    except (Fenced, *DEFECTS) as fault:
+    except (Fenced, ValueRefused, *DEFECTS) as fault:
         if len(items) == 1:
             return [fault]
         return [together(database, [item], lease, write)[0] for item in items]

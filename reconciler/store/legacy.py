@@ -20,7 +20,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from plans.observed import Source
 from reconciler.store import joining, journal, tables
-from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown
+from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown, refuse_old
 from reconciler.store.generation import Generation, recognise
 from reconciler.store.journal import Run
 
@@ -316,6 +316,13 @@ def _fitting(text: str) -> str:
 
 
 def adopt(database: Database) -> Legacy:
+    """Look at the server and the tables that are there. Raises `ServerTooOld`, or as `recognised` does."""
+    with database.read() as connection:
+        refuse_old(database, connection)
+    return recognised(database)
+
+
+def recognised(database: Database) -> Legacy:
     """Look at the tables that are there. Raises `DatabaseMissing` or `SchemaUnknown` with what differs."""
     with database.read() as connection:
         seen = sa.inspect(connection)

@@ -7,18 +7,17 @@ nothing that is under way needs them.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from migrations import run
+from reconciler.store import database as databases
 from reconciler.store import legacy, tables
-from reconciler.store.database import Database, StoreError
+from reconciler.store.database import OLDEST, Database, DatabaseReadOnly, StoreError
 from reconciler.store.generation import MEANING
 
-OLDEST = (10, 5)
-"""The oldest MariaDB that is accepted."""
 WRITTEN = {"failover_jobs": "INSERT UPDATE", "network_mappings": "INSERT UPDATE DELETE"}
 OURS = "SELECT INSERT UPDATE DELETE CREATE ALTER INDEX"
 
@@ -40,6 +39,32 @@ def versions(database: Database) -> tuple[str | None, str | None]:
     """The version of our tables, None where there are none, and the newest there is."""
     with database.read() as connection:
         return run.current(connection), run.head()
+
+
+def upgrade(database: Database) -> bool:
+    """Create or upgrade our own tables. Returns whether there was anything to do.
+
+    Raises `DatabaseReadOnly` with what is to be granted before anything is made: MariaDB takes no table back.
+    """
+    with database.read() as connection:
+        if not database.is_sqlite and run.current(connection) != run.head():
+            _refuse_without_rights(connection, database)
+    return databases.upgrade(database)
+
+
+def _refuse_without_rights(connection: sa.Connection, database: Database) -> None:
+    if connection.scalar(sa.text("SELECT CURRENT_ROLE()")) is not None:
+        return  # what is granted to a role does not stand where we look
+    lacking = _lacking(connection, dict.fromkeys((run.VERSION_TABLE, *sorted(tables.metadata.tables)), OURS))
+    if lacking:
+        by_right: dict[str, list[str]] = {}
+        for right, table in lacking:
+            by_right.setdefault(right, []).append(table)
+        of: dict[str, list[str]] = {}
+        for right, names in by_right.items():
+            of.setdefault(", ".join(names), []).append(right)
+        grants = "; ".join(f"{', '.join(rights)} on {names}" for names, rights in of.items())
+        raise DatabaseReadOnly(f"nothing was made in the database {database.shown}: grant its user {grants}")
 
 
 def downgrade(database: Database, to: str) -> bool:
@@ -78,7 +103,7 @@ def check(database: Database) -> tuple[Finding, ...]:
         found = [_server(connection)]
         kept = sa.inspect(connection).get_table_names()
     try:
-        adopted = legacy.adopt(database)
+        adopted = legacy.recognised(database)
     except StoreError as refused:
         found.append(Finding("tables", "not known", str(refused)))
         adopted = None
@@ -136,17 +161,22 @@ def _session(connection: sa.Connection) -> Iterator[Finding]:
 
 
 def _rights(connection: sa.Connection, kept: Iterable[str], adopted: legacy.Legacy | None) -> Finding:
-    schema = str(connection.scalar(sa.text("SELECT DATABASE()")))
-    granted = [tuple(map(str, row)) for row in connection.execute(_GRANTED)]
     needed = {name: "SELECT" for name in legacy.READ if name in set(kept)}
     needed |= {name: f"SELECT {words}" for name, words in WRITTEN.items()}
     if adopted is not None and adopted.has_contexts:
         needed[legacy.CONTEXTS] = "SELECT UPDATE"
     needed |= dict.fromkeys((run.VERSION_TABLE, *sorted(tables.metadata.tables)), OURS)
-    lacking = [f"{right} on {table}" for table, rights in needed.items() for right in rights.split()
-               if not _is_granted(granted, schema, table, right)]  # fmt: skip
-    wrong = f"grant {', '.join(lacking)}" if lacking else None
+    lacking = _lacking(connection, needed)
+    wrong = f"grant {', '.join(f'{right} on {table}' for right, table in lacking)}" if lacking else None
     return Finding("rights", "some are missing" if lacking else "all that are needed", wrong)
+
+
+def _lacking(connection: sa.Connection, needed: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Rights with the table each is lacking on."""
+    schema = str(connection.scalar(sa.text("SELECT DATABASE()")))
+    granted = [tuple(map(str, row)) for row in connection.execute(_GRANTED)]
+    wanted = ((right, table) for table, rights in needed.items() for right in rights.split())
+    return [(right, table) for right, table in wanted if not _is_granted(granted, schema, table, right)]
 
 
 def _is_granted(granted: Iterable[tuple[str, ...]], schema: str, table: str, right: str) -> bool:

@@ -122,7 +122,7 @@ class Home:
         self.house = House(self.folder / "home", self.cloud.url, database=database)
         quick = {
             "poll: 0.2\n": "poll: 0.05\n",
-            "lease: 1\n": "lease: 0.5\n",
+            "lease: 1\n": "lease: 0.5\n" if self.server is None else "lease: 1.5\n",  # a server needs a moment to come back
             "cloudstack:\n": "cloudstack:\n  storage: nfs\n",
         }
         self.house.set(quick)
