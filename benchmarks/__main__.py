@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import client, failovers, peer, restart, simulated_cloud
+from benchmarks import client, failovers, inventory, peer, restart, simulated_cloud
 from benchmarks.table import Row, lines
 
 SLOTS = 25
@@ -27,7 +27,18 @@ import click, cs, pydantic_settings, requests, sqlalchemy, stamina, yaml
 
 def main() -> int:
     print(
-        *lines([*_failovers(), *_many(), *restart.rows(), *_commands(), *client.rows(), *simulated_cloud.rows()]), sep="\n"
+        *lines(
+            [
+                *_failovers(),
+                *_many(),
+                *restart.rows(),
+                *_commands(),
+                *inventory.rows(),
+                *client.rows(),
+                *simulated_cloud.rows(),
+            ]
+        ),
+        sep="\n",
     )
     return 0
 

@@ -149,6 +149,35 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone: where things are made."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template that a guest may be made from; `size` in bytes, 0 where it is not told."""
+
+    id: str
+    name: str
+    is_ready: bool
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offering:
+    """A service offering; `cpus` and `memory_mb` are 0 where the caller says them (`is_custom`)."""
+
+    id: str
+    name: str
+    is_custom: bool
+    cpus: int = 0
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this cloud and this account can do.
 

@@ -50,10 +50,11 @@ def of(
     away = unreached(side) if kind is Kind.LIVE else ()
     fresh = Fresh(connected.engine.clock.now(), connected.settings.readiness.sync_age)
     worlds = ((s, connected.engine.world(s, look, known[s.key])) for s in sources)
-    return tuple(_assessed(kind, source, world, unseen, away, fresh) for source, world in worlds)
+    return tuple(assessed(kind, source, world, unseen, away, fresh) for source, world in worlds)
 
 
-def _assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str], fresh: Fresh) -> Assessed:
+def assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str], fresh: Fresh) -> Assessed:
+    """The readiness of the VM of this world, and how long until its test runs; `away` is what the source side lacks."""
     spec = asked(source)
     found = readiness.assess(spec, kind, world, unseen=unseen, source_side=away, fresh=fresh)
     is_test = kind is Kind.TEST and found.is_ready

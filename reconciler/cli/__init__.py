@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "apply": "plan, then carry out exactly that",
     "status": "what is wanted, what is so, and what is waited for",
     "end": "end a test now and take everything back",
+    "doctor": "whether the platform is fit for a failover, and how to mend what is not",
     "ready": "which VMs are ready for a failover, and what the others need",
     "inventory": "what the database knows of VMs, and where CloudStack says otherwise",
     "history": "what ran, when, and how it ended",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from plans.observed import Capabilities, Machine, Network, Nic, VmSnapshot, Volume, VolumeSnapshot
+from plans.observed import Capabilities, Machine, Network, Nic, Offering, Template, VmSnapshot, Volume, VolumeSnapshot, Zone
 from reconciler.cloudstack.errors import BadAnswer
 from reconciler.cloudstack.outcomes import (
     Accepted,
@@ -33,14 +33,6 @@ from reconciler.cloudstack.outcomes import (
 Record = TypeVar("Record")
 REVERTS = {"RevertSnapshotCmd": "snapshot", "RevertToVMSnapshotCmd": "virtualmachine"}
 ADMINISTRATORS = frozenset({1, 2, 4})
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """A zone: where things are made."""
-
-    id: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +252,36 @@ class _Zone(_Row):
         return Zone(self.id, self.name)
 
 
+class _Template(_Row):
+    id: Id
+    name: str = ""
+    isready: Truth = False
+    size: Number = 0
+
+    def record(self) -> Template:
+        return Template(self.id, self.name, self.isready, self.size)
+
+
+class _Offering(_Row):
+    id: Id
+    name: str = ""
+    iscustomized: Truth = False
+    cpunumber: Number | None = None
+    memory: Number | None = None
+
+    def record(self) -> Offering:
+        return Offering(self.id, self.name, self.iscustomized, self.cpunumber or 0, self.memory or 0)
+
+
+class _Api(_Row):
+    name: str
+
+
+class _Apis(_Row):
+    count: Number | None = None
+    api: tuple[_Api, ...] = ()
+
+
 class _Job(_Row):
     jobid: Id
     jobinstanceid: str | None = None
@@ -286,6 +308,7 @@ Left = Annotated[int | None, BeforeValidator(_left)]
 
 
 class _Account(_Row):
+    name: str = ""
     accounttype: Number = 0
     volumeavailable: Left = None
     snapshotavailable: Left = None
@@ -334,6 +357,9 @@ DOORS: Mapping[str, tuple[Kind, str]] = {
 }
 """What may be open in a network's router: the list that tells, and its filter for one network."""
 ZONES = Kind("listZones", "zone", _Zone)
+TEMPLATES = Kind("listTemplates", "template", _Template)
+OFFERINGS = Kind("listServiceOfferings", "serviceoffering", _Offering)
+DISK_OFFERINGS = Kind("listDiskOfferings", "diskoffering", _Offering)
 JOBS = Kind("listAsyncJobs", "asyncjobs", _Job)
 
 
@@ -384,6 +410,18 @@ def call_limit(content: Mapping[str, Any], where: str) -> tuple[int, int]:
     """How many calls in how many seconds this cloud says it allows an account (listCapabilities); 0 is no limit."""
     found = _checked(_Capability, content.get("capability"), where)
     return found.apilimitmax, found.apilimitinterval
+
+
+def commands(content: Mapping[str, Any], where: str) -> tuple[frozenset[str], int | None]:
+    """The names of the commands that this account may call, and how many there should be (content of listApis)."""
+    found = _checked(_Apis, content, where)
+    return frozenset(row.name for row in found.api), found.count
+
+
+def account(content: Mapping[str, Any], where: str) -> str | None:
+    """The name of the one account that is shown (content of listAccounts), or None: an administrator is shown several."""
+    rows = [_checked(_Account, row, where) for row in content.get("account") or []]
+    return rows[0].name if len(rows) == 1 else None
 
 
 def capabilities(content: Mapping[str, Any], accounts: Mapping[str, Any], where: str) -> Capabilities:

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from plans.observed import Capabilities, Doors, Machine, Network, VmSnapshot, Volume, VolumeSnapshot
+from plans.observed import (
+    Capabilities,
+    Doors,
+    Machine,
+    Network,
+    Offering,
+    Template,
+    VmSnapshot,
+    Volume,
+    VolumeSnapshot,
+    Zone,
+)
 from reconciler.cloudstack import answers, parse, permit, signing
 from reconciler.cloudstack.errors import CloudError, LookFailed, NotAllowed, Unauthorised
 from reconciler.cloudstack.outcomes import JobResult, JobUnknown, JobVanished
@@ -122,9 +133,33 @@ class Reader:
                 found[name] = tuple(row for row in rows if row is not None)
         return Doors(**found)
 
-    def zones(self) -> tuple[parse.Zone, ...]:
+    def zones(self) -> tuple[Zone, ...]:
         """The zones that the account may use."""
         return self._list(parse.ZONES)
+
+    def templates(self) -> tuple[Template, ...]:
+        """The templates that the account may make VMs from."""
+        return self._list(parse.TEMPLATES, templatefilter="executable")
+
+    def offerings(self) -> tuple[Offering, ...]:
+        """The service offerings that the account may use."""
+        return self._list(parse.OFFERINGS)
+
+    def disk_offerings(self) -> tuple[Offering, ...]:
+        """The disk offerings that the account may use."""
+        return self._list(parse.DISK_OFFERINGS)
+
+    def commands(self) -> frozenset[str]:
+        """The names of the commands that the account's role has."""
+        content, where = self._read("listApis", {}), self._servers.where("listApis")
+        names, count = parse.commands(content, where)
+        if count not in (None, len(names)):
+            raise LookFailed(f"the list stayed incomplete: {len(names)} of {count}", where)
+        return names
+
+    def account(self) -> str | None:
+        """The name of our own account, or None where it is not told."""
+        return parse.account(self._account(), self._servers.where("listAccounts"))
 
     def pending_jobs(self) -> frozenset[str]:
         """The ids of this account's jobs that one read shows as running. That a job is not among them proves nothing."""

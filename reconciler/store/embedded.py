@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,15 @@ def create(connection: sa.Connection) -> None:
 
 
 def load(connection: sa.Connection, rows: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Insert rows, table by table, in the order given."""
+    """Insert rows, table by table, in the order given; rows of the same columns at once."""
     for name, entries in rows.items():
         table = metadata.tables[name]
-        for entry in entries:
-            connection.execute(table.insert().values({k: _value(table, k, v) for k, v in entry.items()}))
+        for _, alike in groupby(entries, key=_columns):
+            connection.execute(table.insert(), [{k: _value(table, k, v) for k, v in entry.items()} for entry in alike])
+
+
+def _columns(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(entry)
 
 
 def _value(table: sa.Table, column: str, value: Any) -> Any:

@@ -66,6 +66,11 @@ class _Fleet:
         return _grouped(self.rows.get("failover_jobs", ()), lambda row: self._identity(row["vm_id"]))
 
     @cached_property
+    def configurations(self) -> dict[Any, Row]:
+        """The active ones, by id."""
+        return {c["id"]: c for c in self.rows.get("ossea_configs", ()) if c["is_active"]}
+
+    @cached_property
     def names(self) -> dict[str, int]:
         """How many VMs bear each name."""
         counts: dict[str, int] = defaultdict(int)
@@ -196,10 +201,10 @@ class _Fleet:
     # --- what a VM needs besides --------------------------------------------------------------------------------------
 
     def _platform(self, disks: Iterable[Row]) -> tuple[Platform | None, tuple[str, ...]]:
-        active = [c for c in self.rows.get("ossea_configs", ()) if c["is_active"]]
+        active = self.configurations
         volumes = (self.volumes.get(row["ossea_volume_id"]) for row in disks)
         named = {v["ossea_config_id"] for v in volumes if v is not None} - {None}
-        fitting = [c for c in active if c["id"] in named] or active
+        fitting = [active[i] for i in sorted(named & active.keys())] or list(active.values())
         if len(fitting) != 1:
             names = ", ".join(sorted(c["name"] for c in fitting)) or "none"
             return None, (f"exactly one CloudStack configuration must be active in ossea_configs, there are: {names}",)

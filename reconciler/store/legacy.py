@@ -280,7 +280,9 @@ def _is(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
 
 
 def _mapped(connection: sa.Connection, query: sa.Select[Any], of: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(query, of or {}).mappings().all()]
+    found = connection.execute(query, of or {})
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found.all()]
 
 
 def _own_runs(connection: sa.Connection) -> frozenset[str]:

@@ -103,6 +103,7 @@ ELSEWHERE = {
     "demo": {0, 1},
     "freeze": {0},
     "resolve": {0, 3},
+    "doctor": {0, 1, 2},
     "inventory": {3},
     "network check": {3},
     "network map": {0},
@@ -113,7 +114,8 @@ ELSEWHERE = {
     "db prune": {3},
 }
 """Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, in
-`tests/reconciler/source/test_command.py`, in `test_our_tables`, `test_networks` and `test_inventory`.
+`tests/reconciler/source/test_command.py`, in `test_our_tables`, `test_networks`,
+`test_inventory` and `test_doctor`.
 """
 
 

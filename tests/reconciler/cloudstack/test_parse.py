@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plans.observed import Capabilities, Machine, Network, Nic, VmSnapshot, Volume, VolumeSnapshot
+from plans.observed import Capabilities, Machine, Network, Nic, Offering, Template, VmSnapshot, Volume, VolumeSnapshot, Zone
 from reconciler.cloudstack import parse
 from reconciler.cloudstack.errors import BadAnswer
 from reconciler.cloudstack.outcomes import (
@@ -83,7 +83,10 @@ def record(kind: parse.Kind, row: dict) -> object:
          "tcp 22 of 192.0.2.1"),
         (parse.DOORS["balancers"][0], {"id": A, "name": "web", "publicport": "80", "publicip": "192.0.2.1"},
          "web, 80 of 192.0.2.1"),
-        (parse.ZONES, {"id": A, "name": "z", "tags": []}, parse.Zone(A, "z")),
+        (parse.ZONES, {"id": A, "name": "z", "tags": []}, Zone(A, "z")),
+        (parse.TEMPLATES, {"id": A, "name": "t", "isready": True, "size": 5}, Template(A, "t", True, 5)),
+        (parse.OFFERINGS, {"id": A, "name": "o", "iscustomized": "true"}, Offering(A, "o", True)),
+        (parse.DISK_OFFERINGS, {"id": A, "name": "o", "cpunumber": 2, "memory": 9}, Offering(A, "o", False, 2, 9)),
         (parse.JOBS, {"jobid": A, "jobstatus": 0}, parse.PendingJob(A, None)),
         (parse.JOBS, {"jobid": A, "jobinstanceid": B}, parse.PendingJob(A, B)),
     ],

@@ -107,6 +107,12 @@ def check_account(client: Client, command: str, params: Params, line: Line) -> N
         assert found.may_expunge is (told["account"][0]["accounttype"] == 1)
 
 
+def check_commands(client: Client, command: str, params: Params, line: Line) -> None:
+    told, (found, count) = content(line), parse.commands(client._read(command, params), command)
+    assert found == {row["name"] for row in told["api"]}
+    assert count == told["count"] == len(found)
+
+
 def check_change(client: Client, command: str, params: Params, line: Line) -> None:
     told, outcome = content(line), client.writer(PERMIT)._send(command, params)
     if "jobid" in told:
@@ -140,6 +146,8 @@ def checks(line: Line) -> Any:
         return check_job
     if command in ("listCapabilities", "listAccounts"):
         return check_account
+    if command == "listApis":
+        return check_commands
     return check_list if command in product.READS else check_change
 
 

@@ -1,0 +1,180 @@
+"""Gathers what `plans.doctor` judges: CloudStack, the database, our journal, the source side; each part by itself.
+
+Called by `failover doctor`. It reads only; a part that fails or is not allowed is not seen, and the checks say so. What it
+may mend is our own tables, and nothing in CloudStack: what is left over there is shown with what would remove it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from plans import doctor
+from plans.doctor import Noted, RunSeen, Seen, Service
+from plans.observed import World
+from reconciler import observe
+from reconciler.cloudstack.errors import CloudError, NotAllowed, Unauthorised
+from reconciler.loop import Look
+from reconciler.source.reach import Reach, SourceSide, reachable
+from reconciler.store import journal, upkeep
+from reconciler.store.database import StoreError, upgrade
+from reconciler.store.journal import RunState
+from reconciler.wiring import Connected
+
+T = TypeVar("T")
+
+
+def looked(connected: Connected, side: SourceSide) -> Seen:
+    """Everything that can be seen now."""
+    seen = Seen(
+        at=connected.engine.clock.now(),
+        endpoint=connected.settings.cloudstack.endpoint,
+        tests=frozenset(connected.settings.networks.test),
+        database=_database(connected),
+        source_side=_source_side(side),
+    )
+    with_cloud, look = _cloud(connected, seen)
+    return _journal(connected, with_cloud, look)
+
+
+def _database(connected: Connected) -> Mapping[str, Noted]:
+    """What was looked at, by name; of several lines of one name those that are wrong, else all."""
+    found: dict[str, Noted] = {}
+    for one in upkeep.check(connected.database):
+        last = found.get(one.what)
+        texts = [n for n in (last, Noted(one.seen, one.wrong)) if n is not None]
+        wrong = "; ".join(n.wrong for n in texts if n.wrong is not None)
+        found[one.what] = Noted("; ".join(n.seen for n in texts), wrong or None)
+    return found
+
+
+def _source_side(side: SourceSide) -> Mapping[str, Service]:
+    said = {Reach.ANSWERS: True, Reach.FAILS: False, Reach.NOT_CONFIGURED: None}
+    return {str(one.service): Service(said[one.reach], one.reason) for one in reachable(side)}
+
+
+def _cloud(connected: Connected, seen: Seen) -> tuple[Seen, Look | None]:
+    """What CloudStack shows; where it does not answer at all, why, and nothing else."""
+    client, clock = connected.engine.client, connected.engine.clock
+    began = clock.now()
+    with connected.database.read() as connection:
+        sources = connected.engine.legacy.sources(connection)
+    fleet = observe.fleet(sources, connected.settings.networks.test)
+    try:
+        client.capabilities()
+        took = clock.now() - began
+        standing = observe.standing(client, began, connected.settings.cloudstack.storage, fleet.flagged)
+        look = Look(fleet, observe.estate(client, began, standing))
+    except CloudError as fault:
+        blind = replace(seen, trouble=str(fault), refused=isinstance(fault, Unauthorised), sources=sources)
+        return blind, None
+    found = replace(
+        seen,
+        took=took,
+        estate=look.estate,
+        sources=tuple(look.fleet.sources.values()),
+        zones=_allowed(client.zones),
+        templates=_allowed(client.templates),
+        offerings=_allowed(client.offerings),
+        disk_offerings=_allowed(client.disk_offerings),
+        commands=_allowed(client.commands),
+        account=_allowed(client.account),
+    )
+    return found, look
+
+
+def _allowed(read: Callable[[], T]) -> T | None:
+    """What a read found, or None where the account's role does not have it, or the list did not become complete."""
+    try:
+        return read()
+    except (NotAllowed, Unauthorised, CloudError):
+        return None
+
+
+def _journal(connected: Connected, seen: Seen, look: Look | None) -> Seen:
+    """Runs, leases, and what each strategy would need of each VM; nothing of it where our tables are not there."""
+    now = connected.engine.clock.now()
+    try:
+        with connected.database.read() as connection:
+            runs = journal.history(connection, None, MOST_RUNS)
+            open_ = journal.unfinished(connection)
+            dossiers = journal.dossiers(connection, [s.key for s in seen.sources or ()])
+    except StoreError:
+        return seen
+    rows = {run.id: run for run in (*runs, *open_)}
+    names = {s.key: s.name for s in seen.sources or ()}
+    led = {k for k, d in dossiers.items() if d.lease is not None and d.lease.expires_at > now}
+    return replace(
+        seen,
+        runs=tuple(
+            RunSeen(run.id, run.vm_name, run.state not in journal.ENDED, run.state is RunState.STUCK, run.expires_at)
+            for run in rows.values()
+        ),
+        led=frozenset(names[k] for k in led if k in names),
+        possible=doctor.probe(_worlds(look)) if look is not None else {},
+    )
+
+
+MOST_RUNS = 10_000
+
+
+def _worlds(look: Look) -> list[World]:
+    """Every VM as it would be before a run."""
+    return [observe.world(look.estate, look.fleet, source, observe.Memory()) for source in look.fleet.sources.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Something left over that carries our mark, and the call that would remove it; it is shown, never made here."""
+
+    kind: str
+    name: str
+    id: str
+    run: str
+    known: bool
+
+    @property
+    def text(self) -> str:
+        """The call, as a person makes it."""
+        calls = {
+            "vm": f"destroyVirtualMachine id={self.id} expunge=true",
+            "volume": f"deleteVolume id={self.id}",
+            "snapshot": f"deleteSnapshot id={self.id}",
+        }
+        whose = "" if self.known else ", a run that this database does not know: see whose it is first"
+        return f"{calls[self.kind]}   # {self.name}, of {self.run}{whose}"
+
+
+def removals(seen: Seen) -> tuple[Removal, ...]:
+    """What would remove that which is left over; nothing of it where a replica hangs on it, or is it."""
+    replicas = {d.volume_id for s in seen.sources or () for d in s.disks if d.volume_id}
+    known = {run.id for run in seen.runs or ()}
+    volumes = seen.estate.volumes_on if seen.estate is not None else {}
+    return tuple(
+        Removal(kind, name, ident, run, run in known)
+        for kind, name, ident, run in doctor.orphans(seen)
+        if ident not in replicas and not {v.id for v in volumes.get(ident, ())} & replicas
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Something that `--fix` does."""
+
+    id: str
+    text: str
+    work: Callable[[Connected], str]
+
+
+def fixes(seen: Seen) -> tuple[Fix, ...]:
+    """What can be mended by itself, without a decision of a person: our own tables."""
+    ours = seen.database.get("ours")
+    needed = ours is not None and ours.wrong is not None
+    return (
+        (Fix("database.ours", "make or upgrade our own tables, as `failover db upgrade` does", _upgrade),) if needed else ()
+    )
+
+
+def _upgrade(connected: Connected) -> str:
+    return "done" if upgrade(connected.database) else "it was done already"

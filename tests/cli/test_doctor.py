@@ -1,0 +1,116 @@
+"""`failover doctor` as an operator has it: what is wrong is told and mended, what is left over is shown, never removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.world import KEYS, PG, Cloud, House
+
+FIT, WARNINGS, CRITICAL = 0, 1, 2
+ALL_IN_ORDER = {"FAILOVER_CLOUDSTACK__STORAGE": "nfs"}
+LATE = "2025-01-01 00:00:00.000000"
+
+
+def failed(house: House, *words: str, **env: str) -> dict[str, str]:
+    """The checks that failed, with what they saw."""
+    told = house.run("doctor", "--format", "json", *words, **env).json
+    return {row["id"]: row["message"] for row in told["results"] if row["status"] in ("warning", "critical")}
+
+
+def test_a_platform_that_is_fit_is_called_so_and_nothing_is_changed(house: House, cloud: Cloud) -> None:
+    before = house.dump()
+    told = house.run("doctor", **ALL_IN_ORDER)
+    assert told.code == WARNINGS
+    assert failed(house, **ALL_IN_ORDER).keys() == {"capabilities.in-place"}
+    told = house.run("doctor", "--only", "zone", "--only", "vms", "-v")
+    assert (told.code, told.out.splitlines()[-1]) == (FIT, "6 checks: 6 ok")
+    assert "= expunge" in told.out
+    assert house.dump() == before
+    assert cloud.changes() == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "check", "code"),
+    [
+        ("UPDATE ossea_configs SET zone = 'nowhere'", "zone.exists", CRITICAL),
+        ("UPDATE ossea_configs SET template_id = '00000000-0000-4000-8000-0000000000e3'", "template.ready", CRITICAL),
+        ("UPDATE ossea_configs SET template_id = '00000000-0000-4000-8000-0000000000e2'", "template.small", WARNINGS),
+        (
+            "UPDATE ossea_configs SET service_offering_id = '00000000-0000-4000-8000-0000000000c2'",
+            "service-offering.custom",
+            WARNINGS,
+        ),
+        ("UPDATE ossea_configs SET is_active = 0", "appliance.named", CRITICAL),
+        ("DELETE FROM network_mappings", "network.tests", CRITICAL),
+        ("UPDATE vm_disks SET ossea_volume_id = (SELECT MIN(id) FROM ossea_volumes)", "hygiene.shared", CRITICAL),
+    ],
+)
+def test_what_is_wrong_is_told_with_why_and_how_to_mend_it(statement: str, check: str, code: int, home: House) -> None:
+    home.edit(statement)
+    assert check in failed(home)
+    told = home.run("doctor", "--only", check.partition(".")[0])
+    assert told.code == code
+    assert f"{'!' if code == CRITICAL else '~'} {check.partition('.')[2]}" in told.out
+    assert told.out.count("why: ") == told.out.count("mend: ") > 0
+
+
+def test_a_cloud_that_does_not_answer_is_the_one_fault_and_the_rest_is_not_visible(house: House) -> None:
+    nowhere = {"FAILOVER_CLOUDSTACK__ENDPOINT": "http://127.0.0.1:9/client/api"}
+    assert failed(house, **nowhere).keys() == {"connectivity.reachable"}
+    assert house.run("doctor", **nowhere).code == CRITICAL
+
+
+def test_keys_that_are_not_accepted_are_told_as_that_and_never_shown(house: House) -> None:
+    (house.folder / "secrets" / "secret_key").write_text("not-the-secret\n", encoding="utf-8")
+    told = house.run("doctor", "--only", "connectivity")
+    assert (told.code, "! keys" in told.out, "not-the-secret" in told.text) == (CRITICAL, True, False)
+
+
+def test_tables_of_ours_that_are_not_there_are_made_when_asked_for_after_it_was_shown(home: House) -> None:
+    assert home.run("db", "downgrade", "base").code == 0
+    assert "database.ours" in failed(home)
+    before = home.dump()
+    told = home.run("doctor", "--fix")
+    assert (told.code, "say --yes; nothing was changed" in told.err) == (1, True)
+    assert "1. make or upgrade our own tables" in told.out
+    assert home.dump() == before
+    told = home.run("doctor", "--fix", "--yes", "--only", "database")
+    assert (told.code, "database.ours: done" in told.out) == (FIT, True)
+    assert home.run("doctor", "--fix", "--yes", "--only", "database").out.startswith("nothing can be mended by itself\n")
+
+
+def leftover(home: House, cloud: Cloud) -> dict[str, Any]:
+    """What is told to be left over after the journal of a test that runs was ended behind everybody's back."""
+    assert home.run("apply", "--yes", "specs").code == 0
+    assert failed(home, "--only", "hygiene") == {}
+    home.edit("UPDATE fr_runs SET state = 'completed', open_of = NULL")
+    before = cloud.changes()
+    told = home.run("doctor", "--fix", "--yes", "--format", "json")
+    assert cloud.changes() == before, "nothing is ever removed"
+    return told.json
+
+
+def test_what_a_run_left_is_found_by_its_mark_and_what_holds_a_replica_is_not_offered_for_removal(
+    home: House, cloud: Cloud
+) -> None:
+    told = leftover(home, cloud)
+    wrong = {row["id"] for row in told["results"] if row["status"] != "ok"}
+    assert {"hygiene.vms", "hygiene.snapshots"} <= wrong
+    assert [row["kind"] for row in told["left_over"]] == ["snapshot"], "the guest holds the replica"
+    assert told["left_over"][0]["removal"].startswith("deleteSnapshot id=")
+
+
+def test_a_test_that_nobody_takes_back_is_critical(home: House) -> None:
+    assert home.run("apply", "--yes", "specs").code == 0
+    home.edit(f"UPDATE fr_runs SET expires_at = '{LATE}'")
+    assert failed(home, "--only", "hygiene") == {"hygiene.overdue": PG}
+    assert home.run("end", PG).code == 0
+    assert failed(home, "--only", "hygiene") == {}
+
+
+def test_an_unknown_category_is_an_error(house: House) -> None:
+    told = house.run("doctor", "--only", "weather")
+    assert (told.code, told.out) == (1, "")
+    assert KEYS[PG] not in told.err

@@ -1,0 +1,255 @@
+"""Every check of the platform: a world in which all pass, one for each in which it fails, and what cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plans import doctor
+from plans.doctor import Category, Noted, RunSeen, Seen, Service, Status
+from plans.observed import (
+    MARK,
+    ActiveJob,
+    Capabilities,
+    Estate,
+    Offering,
+    Template,
+    VmSnapshot,
+    Volume,
+    VolumeSnapshot,
+    Zone,
+)
+from specs.model import Strategy
+from tests.plans import worlds
+from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, ZONE, volume_id
+
+AT = datetime(2026, 11, 24, 14, tzinfo=UTC)
+WORLD = worlds.world()
+assert WORLD.appliance is not None
+MACHINE = replace(WORLD.appliance, account="dr")
+ABLE = Capabilities("4.22.1.0", True, True, "nfs", 10, 10, 1000, 1000)
+ROLE = """
+queryAsyncJobResult listVolumes attachVolume detachVolume deleteVolume createVolume
+listSnapshots createSnapshot revertSnapshot deleteSnapshot
+listVMSnapshot createVMSnapshot revertToVMSnapshot deleteVMSnapshot
+listVirtualMachines deployVirtualMachine createTags startVirtualMachine stopVirtualMachine destroyVirtualMachine
+"""
+COMMANDS = frozenset(ROLE.split())
+PLATFORM = worlds.source().platform
+assert PLATFORM is not None
+TEMPLATE = Template(PLATFORM.template_id, "blank", True, 2 * GIB)
+OFFERING = Offering(PLATFORM.service_offering_id, "custom", True)
+PARTS = ("server", "tables", "words", "unique", "times", "sql_mode", "collated", "writable", "rights", "ours")
+GOOD = Seen(
+    at=AT,
+    endpoint="https://cloud.example.org/client/api",
+    took=timedelta(seconds=1),
+    estate=Estate(AT, ABLE, {MACHINE.id: MACHINE}, WORLD.volumes, {}, {}, WORLD.networks),
+    zones=(Zone(ZONE, "zone1"),),
+    templates=(TEMPLATE,),
+    offerings=(OFFERING,),
+    disk_offerings=(Offering("d", "custom", True),),
+    commands=COMMANDS,
+    account="dr",
+    sources=(worlds.source(),),
+    database={name: Noted("as it should be") for name in PARTS},
+    runs=(),
+    source_side={name: Service(True) for name in ("appliance", "replication", "daemon")},
+    possible={Strategy.CLONE: (1, "")},
+)
+RUN = RunSeen("run-1", "PGWINTESTBIOS", True)
+
+
+def estate(**changes: Any) -> Seen:
+    assert GOOD.estate is not None
+    return replace(GOOD, estate=replace(GOOD.estate, **changes))
+
+
+def able(**changes: Any) -> Seen:
+    return estate(capabilities=replace(ABLE, **changes))
+
+
+def source(**changes: Any) -> Seen:
+    return replace(GOOD, sources=(replace(worlds.source(), **changes),))
+
+
+def named(**changes: Any) -> Seen:
+    assert PLATFORM is not None
+    return source(platform=replace(PLATFORM, **changes))
+
+
+def network(**changes: Any) -> Seen:
+    return estate(networks={**WORLD.networks, TEST_NET.id: replace(TEST_NET, **changes)})
+
+
+def appliance(**changes: Any) -> Seen:
+    return estate(machines={MACHINE.id: replace(MACHINE, **changes)})
+
+
+def without(*commands: str) -> Seen:
+    return replace(GOOD, commands=COMMANDS - set(commands))
+
+
+def noted(name: str) -> Seen:
+    return replace(GOOD, database={**GOOD.database, name: Noted("seen", "it is wrong")})
+
+
+def silent(name: str) -> Seen:
+    return replace(GOOD, source_side={**GOOD.source_side, name: Service(False, "no answer")})
+
+
+def run(**changes: Any) -> Seen:
+    return replace(GOOD, runs=(replace(RUN, **changes),), led=frozenset({RUN.vm}))
+
+
+def marked(kind: str) -> Seen:
+    """Something of a run that is over is left in CloudStack."""
+    tags = {MARK: "run-1"}
+    left = {
+        "machines": {MACHINE.id: MACHINE, "m": replace(MACHINE, id="m", name="left", tags=tags)},
+        "volumes": {**WORLD.volumes, "v": Volume("v", "left", "Ready", "DATADISK", GIB, ZONE, tags=tags)},
+        "snapshots": {"s": VolumeSnapshot("s", "left", "v", "BackedUp", tags)},
+    }
+    return replace(estate(**{kind: left[kind]}), runs=(replace(RUN, is_open=False),))
+
+
+BAD: dict[str, Seen] = {
+    "connectivity.path": replace(GOOD, endpoint="https://cloud.example.org/client"),
+    "connectivity.reachable": replace(GOOD, trouble="no answer", estate=None, took=None),
+    "connectivity.keys": replace(GOOD, trouble="not accepted", refused=True, estate=None, took=None),
+    "connectivity.quick": replace(GOOD, took=timedelta(seconds=10)),
+    "connectivity.release": able(release="4.14.9"),
+    "zone.exists": named(zone="nowhere"),
+    "zone.appliance": replace(appliance(zone_id="z2"), zones=(Zone(ZONE, "zone1"), Zone("z2", "zone2"))),
+    "template.exists": named(template_id="gone"),
+    "template.ready": replace(GOOD, templates=(replace(TEMPLATE, is_ready=False),)),
+    "template.small": replace(GOOD, templates=(replace(TEMPLATE, size=20 * GIB + 1),)),
+    "network.tests": source(mappings=()),
+    "network.usable": network(state="Setup"),
+    "network.closed": network(type="Shared"),
+    "network.distinct": source(mappings=tuple(replace(m, network_id=TEST_NET.id) for m in worlds.source().mappings)),
+    "network.mapped": source(mappings=worlds.source().mappings[:1]),
+    "service-offering.exists": named(service_offering_id=""),
+    "service-offering.custom": replace(GOOD, offerings=(replace(OFFERING, is_custom=False, cpus=2, memory_mb=4096),)),
+    "service-offering.large": replace(GOOD, offerings=(replace(OFFERING, is_custom=False, cpus=2, memory_mb=4095),)),
+    "disk-offering.custom": replace(GOOD, disk_offerings=(Offering("d", "fixed", False),)),
+    "appliance.named": source(platform=None),
+    "appliance.exists": named(appliance_id="gone"),
+    "appliance.running": appliance(state="Stopped"),
+    "appliance.snapshots": estate(vm_snapshots={"s": VmSnapshot("s", "by hand", APPLIANCE, "Error")}),
+    "limits.volumes": able(volumes_left=0),
+    "limits.snapshots": able(snapshots_left=0),
+    "limits.primary": able(primary_gib_left=39),
+    "limits.secondary": able(secondary_gib_left=39),
+    "capabilities.jobs": without("queryAsyncJobResult"),
+    "capabilities.strategy": replace(GOOD, possible=dict.fromkeys(Strategy, (0, "why not"))),
+    "capabilities.in-place": able(kvm_snapshot_enabled=False),
+    "capabilities.storage": able(storage=""),
+    "volumes.list": without("listVolumes"),
+    "volumes.move": without("detachVolume"),
+    "volumes.delete": without("deleteVolume"),
+    "volumes.clone": without("createVolume"),
+    "snapshots.make": without("createSnapshot"),
+    "snapshots.revert": without("revertSnapshot"),
+    "snapshots.delete": without("deleteSnapshot"),
+    "snapshots.whole": without("revertToVMSnapshot"),
+    "vms.make": without("createTags"),
+    "vms.power": without("stopVirtualMachine"),
+    "vms.destroy": without("destroyVirtualMachine"),
+    "vms.expunge": able(may_expunge=False),
+    "account.same": replace(GOOD, account="other"),
+    **{f"database.{name}": noted(name) for name in PARTS},
+    "hygiene.vms": marked("machines"),
+    "hygiene.volumes": marked("volumes"),
+    "hygiene.snapshots": marked("snapshots"),
+    "hygiene.replicas": estate(volumes={volume_id(0): replace(WORLD.volumes[volume_id(0)], vm_id=None)}),
+    "hygiene.overdue": run(expires_at=AT - timedelta(minutes=10, seconds=1)),
+    "hygiene.stuck": run(is_stuck=True),
+    "hygiene.led": replace(run(), led=frozenset()),
+    "hygiene.contexts": source(context_id="c", context_status="failed_over_test"),
+    "hygiene.jobs": source(active_jobs=(ActiveJob("job-1", "failover", "pending"),)),
+    "hygiene.findings": source(findings=("something odd",)),
+    "hygiene.shared": source(disks=tuple(replace(d, volume_id=volume_id(0)) for d in worlds.source(2).disks)),
+    **{f"source.{name}": silent(name) for name in ("appliance", "replication", "daemon")},
+}
+IDS = [one.id for one in doctor.CHECKS]
+
+
+def statuses(seen: Seen) -> dict[str, Status]:
+    return {f.check.id: f.status for f in doctor.examine(seen)}
+
+
+def test_there_are_as_many_checks_as_are_promised_each_with_its_failure() -> None:
+    assert len(IDS) == len(set(IDS)) >= 35
+    assert set(BAD) == set(IDS)
+    assert {one.category for one in doctor.CHECKS} == set(Category)
+    assert all(one.why and one.mend for one in doctor.CHECKS)
+
+
+def test_where_all_is_well_nothing_is_wrong_and_everything_is_seen() -> None:
+    assert set(statuses(GOOD).values()) == {Status.OK}
+
+
+@pytest.mark.parametrize("ident", BAD)
+def test_a_check_fails_where_it_should_as_badly_as_it_says_and_tells_what_it_saw(ident: str) -> None:
+    (found,) = [f for f in doctor.examine(BAD[ident]) if f.check.id == ident]
+    assert found.status == Status(found.check.severity)
+    assert found.seen
+    assert doctor.worst([found]) is found.status
+
+
+SCARCE: dict[str, Callable[[], Seen]] = {
+    "CloudStack does not answer": lambda: Seen(at=AT, endpoint="x/api", trouble="no answer", sources=GOOD.sources),
+    "the role lacks every list": lambda: replace(
+        GOOD, zones=None, templates=None, offerings=None, disk_offerings=None, commands=None, account=None
+    ),
+    "our tables are not there": lambda: replace(GOOD, runs=None),
+    "there is no VM at all": lambda: replace(GOOD, sources=(), possible={}),
+    "nothing at all": lambda: Seen(at=AT, endpoint="x/api"),
+}
+
+
+@pytest.mark.parametrize("name", SCARCE)
+def test_what_cannot_be_seen_is_neither_well_nor_wrong(name: str) -> None:
+    found = statuses(SCARCE[name]())
+    assert Status.HIDDEN in found.values()
+    allowed = {"connectivity.reachable", "network.tests"}
+    assert {i for i, s in found.items() if s in (Status.CRITICAL, Status.WARNING)} <= allowed
+
+
+def test_only_what_is_asked_for_is_examined() -> None:
+    found = doctor.examine(GOOD, [Category.VMS, Category.ZONE])
+    assert [f.check.category for f in found] == [Category.ZONE] * 2 + [Category.VMS] * 4
+
+
+@given(st.sampled_from(sorted(BAD)), st.sampled_from([f.name for f in fields(Seen) if f.default is None]))
+def test_a_part_that_is_missing_besides_breaks_no_check(ident: str, part: str) -> None:
+    seen = replace(BAD[ident], **{part: None})
+    assert len(doctor.examine(seen)) == len(IDS)
+
+
+def test_what_belongs_to_an_open_run_is_no_orphan_and_an_unknown_run_is_told_as_such() -> None:
+    seen = marked("snapshots")
+    assert [(kind, ident) for kind, _, ident, _ in doctor.orphans(seen)] == [("snapshot", "s")]
+    assert list(doctor.orphans(replace(seen, runs=(RUN,)))) == []
+    (found,) = [f for f in doctor.examine(replace(seen, runs=())) if f.check.id == "hygiene.snapshots"]
+    assert "which this database does not know" in found.seen
+
+
+def test_the_probe_counts_vms_and_names_the_first_objection() -> None:
+    found = doctor.probe([worlds.world(), worlds.world(2)])
+    assert found[Strategy.VOLUME_SNAPSHOT] == (2, "")
+    count, why = found[Strategy.VM_SNAPSHOT]
+    assert (count, "needs storage of files" in why) == (0, True)
+    assert doctor.probe([]) == {}
+
+
+def test_networks_are_flagged_by_settings_too() -> None:
+    seen = replace(source(mappings=()), tests=frozenset({PRODUCTION.name}))
+    assert [n.id for n in seen.test_networks] == [PRODUCTION.id]
