@@ -53,8 +53,8 @@ def upgrade(database: Database) -> bool:
 
 
 def _refuse_without_rights(connection: sa.Connection, database: Database) -> None:
-    if connection.scalar(sa.text("SELECT CURRENT_ROLE()")) is not None:
-        return  # what is granted to a role does not stand where we look
+    if _role(connection) is not None:
+        return
     lacking = _lacking(connection, dict.fromkeys((run.VERSION_TABLE, *sorted(tables.metadata.tables)), OURS))
     if lacking:
         by_right: dict[str, list[str]] = {}
@@ -166,9 +166,17 @@ def _rights(connection: sa.Connection, kept: Iterable[str], adopted: legacy.Lega
     if adopted is not None and adopted.has_contexts:
         needed[legacy.CONTEXTS] = "SELECT UPDATE"
     needed |= dict.fromkeys((run.VERSION_TABLE, *sorted(tables.metadata.tables)), OURS)
+    if (role := _role(connection)) is not None:
+        return Finding("rights", f"those of the role {role}; whether they are enough shows when they are used")
     lacking = _lacking(connection, needed)
     wrong = f"grant {', '.join(f'{right} on {table}' for right, table in lacking)}" if lacking else None
     return Finding("rights", "some are missing" if lacking else "all that are needed", wrong)
+
+
+def _role(connection: sa.Connection) -> str | None:
+    """The role that is in force: what is granted to it does not stand where we look."""
+    role = connection.scalar(sa.text("SELECT CURRENT_ROLE()"))
+    return None if role is None else str(role)
 
 
 def _lacking(connection: sa.Connection, needed: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -119,6 +119,8 @@ def test_rights_that_stand_in_a_role_are_enough(beside: Make, mariadb: Server) -
     mariadb.say("CREATE OR REPLACE ROLE failovers", f"GRANT ALL ON {name}.* TO failovers", f"GRANT failovers TO {PLAIN}")
     mariadb.say(f"SET DEFAULT ROLE failovers FOR {PLAIN}")
     assert said(house, "db", "upgrade").out == "upgraded\n"
+    told = said(house, "db", "check")
+    assert (told.code, "those of the role failovers" in flat(told.out)) == (0, True)
 
 
 def test_a_user_who_may_only_read_can_plan_and_begins_nothing(beside: Make, mariadb: Server) -> None:

@@ -24,6 +24,15 @@ def test_the_same_seed_is_the_same_order_of_engines() -> None:
     assert ensemble.trial(1, 2) == ensemble.trial(1, 2)
 
 
+DIES = 3
+"""A seed in which one engine dies, once."""
+
+
+def test_of_several_engines_only_those_that_died_count_as_dead() -> None:
+    ending = ensemble.trial(DIES, 2)
+    assert (ending.lives - 1, dict(ending.together)["deaths"]) == (1, 1)
+
+
 SENDS_LATE = 6
 """A seed in which an engine sleeps beyond its lease when a call's turn has come."""
 
