@@ -21,13 +21,13 @@ def appliance(number: int) -> str:
     return f"a0000000-0000-4000-8000-{number:012d}"
 
 
-def appliances(vms: int, disks: int) -> int:
-    """How many appliances that many disks need, when no VM's disks are spread over two of them."""
-    return -(-vms // _together(disks))
+def appliances(vms: int, disks: int, each: int = PER_APPLIANCE) -> int:
+    """How many appliances of `each` disks that many VMs need, when no VM's disks are spread over two of them."""
+    return -(-vms // _together(disks, each))
 
 
-def _together(disks: int) -> int:
-    return max(PER_APPLIANCE // disks, 1)
+def _together(disks: int, each: int = PER_APPLIANCE) -> int:
+    return max(each // disks, 1)
 
 
 def vm_key(number: int) -> str:
@@ -40,22 +40,23 @@ def volume_id(number: int, disk: int) -> str:
     return f"{disk:08x}-0000-4000-8000-{number:012d}"
 
 
-def rows(vms: int, disks: int) -> dict[str, list[dict[str, Any]]]:
-    """Rows for `embedded.load`: that many VMs with that many disks of 1 GiB each."""
+def rows(vms: int, disks: int, each: int = PER_APPLIANCE) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `embedded.load`: that many VMs with that many disks of 1 GiB, at appliances of `each` disks."""
     example = embedded.sample(SAMPLE)["ossea_configs"][0]
     made: dict[str, list[dict[str, Any]]] = {
         "ossea_configs": [
-            {**example, "id": n + 1, "name": f"site-{n}", "oma_vm_id": appliance(n)} for n in range(appliances(vms, disks))
+            {**example, "id": n + 1, "name": f"site-{n}", "oma_vm_id": appliance(n)}
+            for n in range(appliances(vms, disks, each))
         ]
     }
     made |= {name: [] for name in ("replication_jobs", "ossea_volumes", "vm_disks", "cbt_history", "network_mappings")}
     for number in range(vms):
-        for table, row in _vm(number, disks):
+        for table, row in _vm(number, disks, each):
             made[table].append(row)
     return made
 
 
-def _vm(number: int, disks: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _vm(number: int, disks: int, each: int) -> Iterator[tuple[str, dict[str, Any]]]:
     key, job, at = vm_key(number), f"job-{number}", "2025-08-18 12:00:00"
     names = {"source_vm_id": key, "source_vm_name": f"vm-{number:05d}", "vcenter_host": "vc"}
     yield "replication_jobs", {"id": job, **names, "status": "completed", "created_at": at}
@@ -63,7 +64,7 @@ def _vm(number: int, disks: int) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "network_mappings", {"vm_id": key, **mapping, "is_test_network": True}
     for disk in range(disks):
         ident, disk_key = number * 64 + disk + 1, f"disk-{2000 + disk}"
-        config = number // _together(disks) + 1
+        config = number // _together(disks, each) + 1
         yield "ossea_volumes", {"id": ident, "volume_id": volume_id(number, disk), "ossea_config_id": config}
         described = {"cpu_count": 2, "memory_mb": 2048, "network_config": '{"adapters":[{"network":"LAN"}]}'}
         row = {"id": ident, "job_id": job, "disk_id": disk_key, "size_gb": 1, "unit_number": disk, "ossea_volume_id": ident}

@@ -4,7 +4,7 @@
 
 Each kind of database is measured in a process of its own, whose memory counts: the best of some looks, beside the bare
 driver that fetches the same columns of the same tables. Readiness is judged from that look and an estate with every volume
-where it belongs, with the plan that says how long a test would take.
+where it belongs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 from benchmarks import fleet
 from benchmarks.table import Row, lines
 from plans.observed import Capabilities, Estate, Machine, Network, Volume
-from plans.readiness import Fresh, Kind
+from plans.readiness import Fresh, Kind, assess
 from reconciler import observe, readiness
 from reconciler.clock import SystemClock
 from reconciler.settings import ReadinessSection
@@ -81,7 +82,7 @@ def _fill(url: str) -> None:
     database = Database(url, create=True)
     with database.begin() as connection:
         embedded.create(connection)
-        embedded.load(connection, fleet.rows(VMS, DISKS))
+        embedded.load(connection, fleet.rows(VMS, DISKS, len(fleet.DATA_DEVICES)))
     upgrade(database)
 
 
@@ -136,7 +137,7 @@ def _readiness(database: Database, adopted: legacy.Legacy) -> float:
 
     def judged() -> int:
         worlds = ((s, observe.world(estate, known, s, observe.Memory())) for s in known.sources.values())
-        return sum(readiness.assessed(Kind.TEST, s, w, None, (), fresh).readiness.is_ready for s, w in worlds)
+        return sum(assess(readiness.asked(s), Kind.TEST, world, fresh=fresh).is_ready for s, world in worlds)
 
     if judged() != VMS:
         raise RuntimeError("not every VM of the fleet is ready")
@@ -145,12 +146,14 @@ def _readiness(database: Database, adopted: legacy.Legacy) -> float:
 
 def _estate(known: observe.Fleet) -> Estate:
     """A cloud that has everything where it belongs."""
-    zone, machines, volumes = fleet.ZONE, {}, {}
+    zone, machines, volumes = fleet.ZONE, dict[str, Machine](), dict[str, Volume]()
+    hung: dict[str, int] = defaultdict(int)
     for source in known.sources.values():
         appliance = source.platform.appliance_id if source.platform is not None else ""
         machines[appliance] = Machine(appliance, appliance, appliance, "Running", zone, started=True)
-        for device, disk in zip(fleet.DATA_DEVICES, source.disks, strict=False):
-            ident = disk.volume_id or ""
+        for disk in source.disks:
+            ident, device = disk.volume_id or "", fleet.DATA_DEVICES[hung[appliance]]
+            hung[appliance] += 1
             volumes[ident] = Volume(ident, ident, "Ready", "DATADISK", disk.size_gb * GIB, zone, appliance, device)
     network = Network(fleet.TEST_NET, "test", "L2", "Implemented", zone)
     able = Capabilities("4.22.1.0", kvm_snapshot_enabled=True, may_expunge=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 from plans.observed import Disk, Network, Placement, World
@@ -30,6 +31,7 @@ def controller(disk: Disk) -> str:
     return next((kind for base, kind in _CONTROLLERS if base <= number < base + 1000), "?")
 
 
+@lru_cache(maxsize=4096)
 def key_number(key: str) -> int:
     """The number in a VMware device key (`disk-2000` gives 2000), or a very large one when there is none."""
     digits = key.rpartition("-")[2]
@@ -43,10 +45,13 @@ def in_order(disks: tuple[Disk, ...], boot_disk: str | None) -> tuple[Disk, ...]
     it is declared but unknown, or when disks hang on several kinds of controller.
     """
     by_key = sorted(disks, key=lambda d: (key_number(d.key), d.key))
-    return tuple(sorted(by_key, key=lambda d: d is not _boot(by_key, boot_disk)))
+    if not by_key:
+        return ()
+    boot = _boot(by_key, boot_disk)
+    return (boot, *(d for d in by_key if d is not boot))
 
 
-def _boot(by_key: list[Disk], boot_disk: str | None) -> Disk | None:
+def _boot(by_key: list[Disk], boot_disk: str | None) -> Disk:
     if boot_disk is not None:
         declared = [d for d in by_key if d.key == boot_disk]
         if not declared:
@@ -55,7 +60,7 @@ def _boot(by_key: list[Disk], boot_disk: str | None) -> Disk | None:
     kinds = {controller(d) for d in by_key}
     if len(kinds) > 1:
         raise Ambiguous(", ".join(f"{d.key} ({controller(d)})" for d in by_key))
-    return by_key[0] if by_key else None
+    return by_key[0]
 
 
 def guest_devices() -> Iterator[int]:

@@ -61,8 +61,8 @@ def objections(strategy: Strategy, world: World) -> tuple[Objection, ...]:
 def extra_gib(strategy: Strategy, world: World) -> int:
     """How much storage a test takes beside the replicas, in GiB: copies in snapshots, and clones."""
     size = sum(v.size for d in world.source.disks if (v := world.replica(d)) is not None)
-    copies = {Strategy.CLONE: 2, Strategy.VOLUME_SNAPSHOT: 1}
-    return -(-size * copies.get(strategy, 0) // GIB)
+    copies = 2 if strategy is Strategy.CLONE else 1 if strategy is Strategy.VOLUME_SNAPSHOT else 0
+    return -(-size * copies // GIB)
 
 
 def snapshots_in_place(world: World) -> bool:
@@ -97,8 +97,7 @@ def _clone(world: World) -> Iterator[Objection]:
         yield Objection(
             f"{disks} clones and a root are needed, the account may have {room.volumes_left} more volumes", _RAISE
         )
-    size = extra_gib(Strategy.CLONE, world) // 2
-    if room.primary_gib_left is not None and room.primary_gib_left < size:
+    if room.primary_gib_left is not None and room.primary_gib_left < (size := extra_gib(Strategy.CLONE, world) // 2):
         text = f"clones need {size} GiB of primary storage, the account has {room.primary_gib_left} GiB left"
         yield Objection(text, _RAISE)
 
@@ -114,8 +113,8 @@ def _volume_snapshot(world: World) -> Iterator[Objection]:
     if room.snapshots_left is not None and room.snapshots_left < disks:
         text = f"{disks} snapshots are needed, the account may have {room.snapshots_left} more"
         yield Objection(text, "raise the account's limits")
-    size = extra_gib(Strategy.VOLUME_SNAPSHOT, world)
-    if room.secondary_gib_left is not None and room.secondary_gib_left < size:
+    copies = Strategy.VOLUME_SNAPSHOT
+    if room.secondary_gib_left is not None and room.secondary_gib_left < (size := extra_gib(copies, world)):
         text = f"snapshots need {size} GiB of secondary storage, the account has {room.secondary_gib_left} GiB left"
         yield Objection(text, "raise the account's limits")
 

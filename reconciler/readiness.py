@@ -6,12 +6,12 @@ not answer, the checks that need it fail with that reason; what the database alo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from plans import planner, readiness
-from plans.observed import Capabilities, Estate, Source, World
+from plans.observed import Capabilities, Estate, Source
 from plans.plan import Plan
 from plans.readiness import Fresh, Kind, Readiness
 from reconciler import observe
@@ -28,11 +28,16 @@ from specs.values import VmRef
 
 ASKED = timedelta(minutes=30)
 """How long the test lasts that is asked about; readiness does not depend on it."""
+ESTIMATED = 200
+"""Up to how many VMs it is told how long each would take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """The readiness of a VM, and how long it would take until its test runs; None where it is not ready for one."""
+    """The readiness of a VM, and how long it would take until its test runs.
+
+    None where it is not ready for one, and where more than `ESTIMATED` VMs were asked about: that takes a plan of each.
+    """
 
     readiness: Readiness
     takes: timedelta | None
@@ -49,17 +54,14 @@ def of(
         known = journal.dossiers(connection, [s.key for s in sources])
     away = unreached(side) if kind is Kind.LIVE else ()
     fresh = Fresh(connected.engine.clock.now(), connected.settings.readiness.sync_age)
-    worlds = ((s, connected.engine.world(s, look, known[s.key])) for s in sources)
-    return tuple(assessed(kind, source, world, unseen, away, fresh) for source, world in worlds)
-
-
-def assessed(kind: Kind, source: Source, world: World, unseen: str | None, away: Sequence[str], fresh: Fresh) -> Assessed:
-    """The readiness of the VM of this world, and how long until its test runs; `away` is what the source side lacks."""
-    spec = asked(source)
-    found = readiness.assess(spec, kind, world, unseen=unseen, source_side=away, fresh=fresh)
-    is_test = kind is Kind.TEST and found.is_ready
-    plan = planner.plan(spec, GoalKind.TESTING, world) if is_test else None
-    return Assessed(found, plan.takes_there if isinstance(plan, Plan) else None)
+    few = kind is Kind.TEST and len(sources) <= ESTIMATED
+    found = []
+    for source in sources:
+        spec, world = asked(source), connected.engine.world(source, look, known[source.key])
+        judged = readiness.assess(spec, kind, world, unseen=unseen, source_side=away, fresh=fresh)
+        plan = planner.plan(spec, GoalKind.TESTING, world) if few and judged.is_ready else None
+        found.append(Assessed(judged, plan.takes_there if isinstance(plan, Plan) else None))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,15 @@ def _assessment(found: Readiness, now: datetime) -> Assessment:
 
 def asked(source: Source) -> Spec:
     """The plainest spec of a test of this VM."""
-    return Spec(vm=VmRef(uuid=source.key), state=State.TEST_FAILOVER, duration=ASKED, origin=Origin(file="the spec"))
+    return _PLAINEST.model_copy(update={"vm": VmRef(uuid=source.key)})
+
+
+_PLAINEST = Spec(
+    vm=VmRef(uuid="00000000-0000-0000-0000-000000000000"),
+    state=State.TEST_FAILOVER,
+    duration=ASKED,
+    origin=Origin(file="the spec"),
+)
 
 
 def looked(connected: Connected) -> tuple[Look, str | None]:

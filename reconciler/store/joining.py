@@ -8,21 +8,33 @@ missing stays missing (a disk without volume, a disk without ChangeID) and is ju
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 from plans.observed import ActiveJob, Disk, NetworkMapping, PastFailover, Platform, Source
 from plans.placing import key_number
+from reconciler.store.rows import (
+    ConfigRow,
+    ContextRow,
+    DiskRow,
+    FailoverRow,
+    JobRow,
+    MappingRow,
+    Rows,
+    SyncRow,
+    VolumeRow,
+    is_true,
+    number,
+)
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 FULL = frozenset({"full", "initial"})
-Row = Mapping[str, Any]
-Rows = Mapping[str, Sequence[Row]]
-Sync = tuple[str, Row, str]
-"""A disk's key, the entry in the history that concerns it, and the ChangeID that it gives it, empty if none."""
+KEPT = 1 << 14
+"""How many VMs are kept as they were made of their rows."""
+T = TypeVar("T")
 
 
 def sources(rows: Rows, own_runs: Collection[str] = ()) -> tuple[Source, ...]:
@@ -35,10 +47,19 @@ def face(rows: Rows, vm_key: str) -> dict[str, Any]:
     fleet = _Fleet(rows, frozenset())
     jobs, disks = fleet.jobs_of[vm_key], fleet.disks_of[vm_key]
     return {
-        "vm_context_id": next((c["context_id"] for c in fleet.contexts_of[vm_key]), None),
+        "vm_context_id": next((c.context_id for c in fleet.contexts_of[vm_key]), None),
         "replication_job_id": _last_success(jobs),
-        "source_vm_spec": json.dumps(_description(fleet.source(vm_key), disks)),
+        "source_vm_spec": json.dumps(_description(_source(fleet.facts(vm_key)), disks)),
     }
+
+
+class _Synced(NamedTuple):
+    """What the history tells of one disk."""
+
+    change_id: str
+    at: str
+    full: str | None
+    """The entry of its newest full sync."""
 
 
 class _Fleet:
@@ -46,309 +67,334 @@ class _Fleet:
 
     def __init__(self, rows: Rows, own: frozenset[str]) -> None:
         self.rows, self.own = rows, own
-        self.jobs: dict[Any, Row] = {j["id"]: j for j in rows.get("replication_jobs", ())}
-        self.volumes: dict[Any, Row] = {v["id"]: v for v in rows.get("ossea_volumes", ())}
-        self.contexts: dict[Any, Row] = {c["context_id"]: c for c in rows.get("vm_replication_contexts", ())}
-        self.jobs_of = _grouped(self.jobs.values(), lambda job: _key(job["source_vm_id"]))
-        self.contexts_of = _grouped(self.contexts.values(), lambda context: _key(context["vmware_vm_id"]))
-        self.disks_of = _grouped(rows.get("vm_disks", ()), self._vm_of)
+        self.jobs: dict[str, JobRow] = {j.id: j for j in rows.jobs}
+        self.volumes: dict[str, VolumeRow] = {v.id: v for v in rows.volumes}
+        self.contexts: dict[str, ContextRow] = {c.context_id: c for c in rows.contexts}
+        self.jobs_of = _grouped(self.jobs.values(), lambda job: job.source_vm_id.lower())
+        self.contexts_of = _grouped(self.contexts.values(), lambda context: context.vmware_vm_id.lower())
+        self.disks_of = _grouped(sorted(rows.disks, key=self._age), self._vm_of)
 
     @cached_property
-    def cbt(self) -> dict[Any, list[Row]]:
-        return _grouped(self.rows.get("cbt_history", ()), lambda row: row["job_id"])
+    def syncs_of(self) -> dict[str, list[SyncRow]]:
+        """The history of each job, oldest first."""
+        return _grouped(sorted(self.rows.syncs, key=_in_history), lambda sync: sync.job_id)
 
     @cached_property
-    def mappings(self) -> dict[Any, list[Row]]:
-        return _grouped(self.rows.get("network_mappings", ()), lambda row: self._identity(row["vm_id"]))
+    def mappings_of(self) -> dict[str, list[MappingRow]]:
+        return _grouped(self.rows.mappings, lambda row: self._identity(row.vm_id))
 
     @cached_property
-    def failovers(self) -> dict[Any, list[Row]]:
-        return _grouped(self.rows.get("failover_jobs", ()), lambda row: self._identity(row["vm_id"]))
+    def failovers_of(self) -> dict[str, list[FailoverRow]]:
+        return _grouped(self.rows.failovers, lambda row: self._identity(row.vm_id))
 
     @cached_property
-    def configurations(self) -> dict[Any, Row]:
-        """The active ones, by id."""
-        return {c["id"]: c for c in self.rows.get("ossea_configs", ()) if c["is_active"]}
+    def active(self) -> dict[str, ConfigRow]:
+        """The configurations that are active, by id."""
+        return {c.id: c for c in self.rows.configs if is_true(c.is_active)}
 
     @cached_property
-    def names(self) -> dict[str, int]:
-        """How many VMs bear each name."""
-        counts: dict[str, int] = defaultdict(int)
-        for key in self.keys:
-            counts[self._name(key)] += 1
-        return counts
+    def platforms(self) -> dict[str, Platform]:
+        """What the active configurations say, by id."""
+        return {
+            c.id: Platform(c.name, c.zone, c.template_id, c.service_offering_id, c.oma_vm_id.lower())
+            for c in self.active.values()
+        }
 
     @cached_property
     def keys(self) -> frozenset[str]:
         return frozenset(key for key in self.jobs_of.keys() | self.disks_of.keys() if key)
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        return {key: self._name(key) for key in self.keys}
+
+    @cached_property
+    def bearers(self) -> Counter[str]:
+        """How many VMs bear each name."""
+        return Counter(self.names.values())
+
     def sources(self) -> tuple[Source, ...]:
-        return tuple(self.source(key) for key in sorted(self.keys))
+        return tuple(_source(self.facts(key)) for key in sorted(self.keys))
 
-    def _identity(self, vm: object) -> str:
+    def _identity(self, vm: str) -> str:
         """What a row calls its VM: a uuid of ours in our form, and anything else (a name, a context) as it stands."""
-        return _key(vm) if _key(vm) in self.keys else str(vm)
+        key = vm.lower()
+        return key if key in self.keys else vm
 
-    def _vm_of(self, disk: Row) -> str:
-        job, context = self.jobs.get(disk["job_id"]), self.contexts.get(disk.get("vm_context_id"))
+    def _age(self, row: DiskRow) -> tuple[bool, str, int]:
+        """Rows of newer jobs come later, those of jobs that succeeded last."""
+        job = self.jobs.get(row.job_id)
+        return (False, "", number(row.id)) if job is None else (job.status == "completed", job.created_at, number(row.id))
+
+    def _vm_of(self, disk: DiskRow) -> str:
+        job = self.jobs.get(disk.job_id)
         if job is not None:
-            return _key(job["source_vm_id"])
-        return _key(context["vmware_vm_id"] if context is not None else disk.get("vmware_uuid"))
+            return job.source_vm_id.lower()
+        context = self.contexts.get(disk.vm_context_id)
+        return (context.vmware_vm_id if context is not None else disk.vmware_uuid).lower()
 
     def _name(self, key: str) -> str:
         newest = _newest(self.jobs_of.get(key, ()))
-        named = (newest.get("source_vm_name"), *(c.get("vm_name") for c in self.contexts_of.get(key, ())))
+        if newest is not None and newest.source_vm_name:
+            return newest.source_vm_name
         rows = self.disks_of.get(key, ())
-        shown = (row.get("display_name") for row in (_described(rows), *rows))  # a VM that was only discovered has no job
-        return next((str(name) for name in (*named, *shown) if name), key)
+        described = _described(rows)
+        shown = (row.display_name for row in ((described, *rows) if described else rows))  # a VM only discovered has no job
+        return next((name for name in (*(c.vm_name for c in self.contexts_of.get(key, ())), *shown) if name), key)
 
     # --- one VM -------------------------------------------------------------------------------------------------------
 
-    def source(self, key: str) -> Source:
-        jobs, rows, contexts = (group.get(key, []) for group in (self.jobs_of, self.disks_of, self.contexts_of))
-        newest, described, context = _newest(jobs), _described(rows), (contexts or [{}])[0]
-        name = self._name(key)
-        cards, unreadable = _cards(rows)
-        current = self._current(rows)
-        disks, unsynced = self._disks(jobs, rows, current)
-        platform, misplaced = self._platform(current.values())
-        mappings, misnamed = self._mappings(key, name, context.get("context_id"))
-        return Source(
+    def facts(self, key: str) -> _Facts:
+        """All that is known of a VM."""
+        jobs, disks = tuple(self.jobs_of.get(key, ())), tuple(self.disks_of.get(key, ()))
+        contexts, name = tuple(self.contexts_of.get(key, ())), self.names[key]
+        aliases = (key, contexts[0].context_id) if contexts else (key,)
+        volumes = tuple(self.volumes.get(row.ossea_volume_id) for row in _current(disks).values())
+        by_name = self.mappings_of.get(name, ()) if name != key else ()
+        failovers = self.failovers_of
+        return _Facts(
             key=key,
             name=name,
-            vcenter=newest.get("vcenter_host") or newest.get("v_center_host") or context.get("vcenter_host") or "",
-            cpus=int(described.get("cpu_count") or 0),
-            memory_mb=int(described.get("memory_mb") or 0),
-            os_type=described.get("os_type") or "",
-            firmware=_firmware(described.get("bios_setup")),
-            adapters=tuple(name for name, _ in cards),
+            jobs=jobs,
             disks=disks,
-            mappings=mappings,
-            active_jobs=self._active(key, name, context.get("context_id"), jobs),
-            context_id=context.get("context_id"),
-            context_status=context.get("current_status"),
-            last_job_id=_last_success(jobs),
-            platform=platform,
-            last_failover=latest_failover(self.failovers.get(key, ())),
-            findings=(*misplaced, *_several(contexts), *unreadable, *unsynced, *misnamed),
+            volumes=volumes,
+            syncs=tuple(self._history(jobs)),
+            contexts=contexts,
+            platform=self._platform(volumes),
+            mappings=tuple(row for alias in aliases for row in self.mappings_of.get(alias, ())),
+            by_name=tuple(by_name),
+            is_namesake=bool(by_name) and self.bearers[name] > 1,
+            failovers=tuple(failovers.get(key, ())),
+            others=tuple(
+                row
+                for alias in dict.fromkeys((key, name, *aliases[1:]))
+                for row in failovers.get(alias, ())
+                if row.status not in TERMINAL and row.job_id not in self.own
+            )
+            if failovers
+            else (),
         )
 
-    def _current(self, rows: Sequence[Row]) -> dict[str, Row]:
-        """The row that counts for every disk: of the newest job that succeeded, else of the newest there is."""
+    def _history(self, jobs: Sequence[JobRow]) -> Sequence[SyncRow]:
+        """The syncs of these jobs, oldest first."""
+        if len(jobs) == 1:
+            return self.syncs_of.get(jobs[0].id, ())
+        return sorted((sync for job in jobs for sync in self.syncs_of.get(job.id, ())), key=_in_history)
 
-        def age(row: Row) -> tuple[bool, str, Any]:
-            job = self.jobs.get(row["job_id"], {})
-            return job.get("status") == "completed", _stamp(job), row["id"]
+    def _platform(self, volumes: Iterable[VolumeRow | None]) -> tuple[Platform | None, str]:
+        """Where guests of a VM with these volumes are made, and what is odd about that."""
+        active = self.active
+        named = {v.ossea_config_id for v in volumes if v is not None} - {""}
+        fitting = [i for i in named if i in active] or list(active)
+        if len(fitting) != 1:
+            names = ", ".join(sorted(active[i].name for i in fitting)) or "none"
+            return None, f"exactly one CloudStack configuration must be active in ossea_configs, there are: {names}"
+        only = fitting[0]
+        return self.platforms[only], "" if named <= {only} else "some volumes belong to another CloudStack configuration"
 
-        return {row["disk_id"]: row for row in sorted(rows, key=age) if row["disk_id"]}
 
-    def _disks(
-        self, jobs: Sequence[Row], rows: Sequence[Row], current: Mapping[str, Row]
-    ) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
-        history = self._history(jobs, rows, current)
-        changes, findings = _changes(history)
-        times = {key: _moment(entry) for key, entry, change in history if entry["sync_success"] and change}
-        full = {
-            key: entry["id"] for key, entry, change in history if entry["sync_success"] and change and self._is_full(entry)
-        }
-        disks = (
+class _Facts(NamedTuple):
+    """The rows that concern one VM, and what the fleet says of it: all that `_source` goes by."""
+
+    key: str
+    name: str
+    jobs: tuple[JobRow, ...]
+    disks: tuple[DiskRow, ...]
+    """Every row of every job, the one that counts for a disk last."""
+    volumes: tuple[VolumeRow | None, ...]
+    """Those of the disks as `_current` has them."""
+    syncs: tuple[SyncRow, ...]
+    contexts: tuple[ContextRow, ...]
+    platform: tuple[Platform | None, str]
+    mappings: tuple[MappingRow, ...]
+    by_name: tuple[MappingRow, ...]
+    is_namesake: bool
+    failovers: tuple[FailoverRow, ...]
+    others: tuple[FailoverRow, ...]
+    """Failovers that have not ended and are none of ours."""
+
+
+@lru_cache(maxsize=KEPT)
+def _source(facts: _Facts) -> Source:
+    """The VM of these facts. It is kept: between two looks the rows of most VMs stay as they are."""
+    key, name, jobs, rows = facts.key, facts.name, facts.jobs, facts.disks
+    context = facts.contexts[0] if facts.contexts else None
+    newest, described = _newest(jobs), _described(rows)
+    cards, unreadable = _cards(rows)
+    disks, unsynced = _disks(facts)
+    mappings, misnamed = _mappings(facts)
+    platform, misplaced = facts.platform
+    return Source(
+        key=key,
+        name=name,
+        vcenter=(newest and (newest.vcenter_host or newest.v_center_host)) or (context and context.vcenter_host) or "",
+        cpus=number(described.cpu_count) if described else 0,
+        memory_mb=number(described.memory_mb) if described else 0,
+        os_type=described.os_type if described else "",
+        firmware=_firmware(described.bios_setup) if described else "bios",
+        adapters=tuple(name for name, _ in cards),
+        disks=disks,
+        mappings=mappings,
+        active_jobs=_active_jobs(facts),
+        context_id=context.context_id if context else None,
+        context_status=context.current_status or None if context else None,
+        last_job_id=_last_success(jobs),
+        platform=platform,
+        last_failover=latest_failover(facts.failovers),
+        findings=(*([misplaced] if misplaced else ()), *_several(facts.contexts), *unreadable, *unsynced, *misnamed),
+    )
+
+
+def _current(rows: Iterable[DiskRow]) -> dict[str, DiskRow]:
+    """The row that counts for every disk: of the newest job that succeeded, else of the newest there is."""
+    return {row.disk_id: row for row in rows if row.disk_id}
+
+
+def _disks(facts: _Facts) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
+    current = _current(facts.disks)
+    synced, failed = _synced(facts, current)
+    made = []
+    for (key, row), volume in zip(current.items(), facts.volumes, strict=True):
+        sync = synced.get(key)
+        made.append(
             Disk(
                 key=key,
-                size_gb=int(row["size_gb"] or 0),
-                unit_number=int(row["unit_number"] or 0),
-                volume_id=self._volume_id(row),
-                change_id=changes.get(key),
-                label=row.get("label") or "",
-                full_sync=full.get(key),
-                synced_at=times.get(key),
-                snapshot_id=self._snapshot_id(row),
+                size_gb=number(row.size_gb),
+                unit_number=number(row.unit_number),
+                volume_id=volume.volume_id.lower() or None if volume else None,
+                change_id=sync.change_id if sync else None,
+                label=row.label,
+                full_sync=number(sync.full) if sync and sync.full else None,
+                synced_at=_moment(sync.at) if sync else None,
+                snapshot_id=volume.snapshot_id.lower() or None if volume else None,
             )
-            for key, row in current.items()
         )
-        return tuple(sorted(disks, key=lambda d: (key_number(d.key), d.key))), findings
-
-    def _volume_id(self, row: Row) -> str | None:
-        volume = self.volumes.get(row["ossea_volume_id"]) if row["ossea_volume_id"] else None
-        return _key(volume["volume_id"]) or None if volume is not None else None
-
-    def _snapshot_id(self, row: Row) -> str | None:
-        volume = self.volumes.get(row["ossea_volume_id"]) if row["ossea_volume_id"] else None
-        return _key(volume.get("snapshot_id")) or None if volume is not None else None
-
-    # --- synchronisation ----------------------------------------------------------------------------------------------
-
-    def _history(self, jobs: Sequence[Row], rows: Sequence[Row], current: Mapping[str, Row]) -> tuple[Sync, ...]:
-        """Every sync of each disk's present volume, oldest first, and those that failed, of any volume.
-
-        A sync says something of the volume that its job wrote to, and of no other. Where the history names no disk, its
-        ChangeID counts for the only one, or for every disk whose own row has a ChangeID.
-        """
-        wrote = {(row["job_id"], row["disk_id"]): row["ossea_volume_id"] for row in rows}
-        there = {key: row.get("ossea_volume_id") for key, row in current.items()}
-        entries = sorted((c for j in jobs for c in self.cbt.get(j["id"], ())), key=lambda c: (_stamp(c), c["id"]))
-        syncs = ((key, entry) for entry in entries for key in _concerned(entry, current))
-        return tuple(
-            (key, entry, _change_id(entry, current.get(key, {}), alone=len(current) == 1))
-            for key, entry in syncs
-            if not entry["sync_success"] or wrote.get((entry["job_id"], key), there.get(key)) == there.get(key)
-        )
-
-    def _is_full(self, entry: Row) -> bool:
-        """Whether a sync wrote everything; where the history does not say so, its job does."""
-        job = self.jobs.get(entry["job_id"], {})
-        return str(entry.get("sync_type") or job.get("replication_type") or "").lower() in FULL
-
-    # --- what a VM needs besides --------------------------------------------------------------------------------------
-
-    def _platform(self, disks: Iterable[Row]) -> tuple[Platform | None, tuple[str, ...]]:
-        active = self.configurations
-        volumes = (self.volumes.get(row["ossea_volume_id"]) for row in disks)
-        named = {v["ossea_config_id"] for v in volumes if v is not None} - {None}
-        fitting = [active[i] for i in sorted(named & active.keys())] or list(active.values())
-        if len(fitting) != 1:
-            names = ", ".join(sorted(c["name"] for c in fitting)) or "none"
-            return None, (f"exactly one CloudStack configuration must be active in ossea_configs, there are: {names}",)
-        only = fitting[0]
-        made = Platform(
-            config=only["name"],
-            zone=only["zone"] or "",
-            template_id=only["template_id"] or "",
-            service_offering_id=only["service_offering_id"] or "",
-            appliance_id=_key(only["oma_vm_id"]),
-        )
-        return made, () if named <= {only["id"]} else ("some volumes belong to another CloudStack configuration",)
-
-    def _mappings(self, key: str, name: str, context_id: str | None) -> tuple[tuple[NetworkMapping, ...], tuple[str, ...]]:
-        """Mappings under the VM's uuid, its context or its name, in this order; a name that others bear counts for none."""
-        found: dict[tuple[str, bool], NetworkMapping] = {}
-        for row in (*self.mappings.get(key, ()), *self.mappings.get(context_id, ())):
-            _keep(found, row)
-        by_name = [row for row in self.mappings.get(name, ()) if name != key]
-        if not by_name:
-            return tuple(found.values()), ()
-        if self.names[name] > 1:
-            return tuple(found.values()), (f"network mappings under the name {name} are not used: several VMs bear it",)
-        for row in by_name:
-            _keep(found, row)
-        return tuple(found.values()), (f"network mappings are stored under the name {name} instead of its uuid",)
-
-    def _active(self, key: str, name: str, context_id: str | None, jobs: Sequence[Row]) -> tuple[ActiveJob, ...]:
-        replication = (
-            ActiveJob(j["id"], "replication", j["status"] or "unknown", j.get("progress_percent"))
-            for j in jobs
-            if j["status"] not in TERMINAL
-        )
-        failover = (
-            ActiveJob(f["job_id"], "failover", f["status"] or "unknown")
-            for alias in dict.fromkeys((key, name, context_id))
-            for f in self.failovers.get(alias, ())
-            if f["status"] not in TERMINAL and f["job_id"] not in self.own
-        )
-        return (*replication, *failover)
+    made.sort(key=lambda d: (key_number(d.key), d.key))
+    texts = (f"the last sync of {key} failed; its replica is as of the one before" for key in sorted(failed))
+    return tuple(made), tuple(texts)
 
 
-def latest_failover(rows: Sequence[Row], kind: str | None = None) -> PastFailover | None:
+def _synced(facts: _Facts, current: Mapping[str, DiskRow]) -> tuple[dict[str, _Synced], set[str]]:
+    """The newest good sync of each disk's present volume that gave a ChangeID, and disks whose last sync failed since.
+
+    A sync says something of the volume that its job wrote to, and of no other. Where the history names no disk, its
+    ChangeID counts for the only one, or for every disk whose own row has a ChangeID.
+    """
+    wrote = {(row.job_id, row.disk_id): row.ossea_volume_id for row in facts.disks}
+    there = {key: row.ossea_volume_id for key, row in current.items()}
+    kinds = {job.id: job.replication_type for job in facts.jobs}
+    alone = len(current) == 1
+    found: dict[str, _Synced] = {}
+    failed: set[str] = set()
+    for entry in facts.syncs:
+        is_good = is_true(entry.sync_success)
+        for key in (entry.disk_id,) if entry.disk_id else current:
+            if not is_good:
+                failed.add(key)
+                continue
+            volume = there.get(key)
+            if wrote.get((entry.job_id, key), volume) != volume:
+                continue
+            change = entry.change_id.strip()
+            if change and not alone and not entry.disk_id:
+                change = current[key].disk_change_id.strip()
+            if change:
+                is_full = (entry.sync_type or kinds[entry.job_id]).lower() in FULL
+                full = entry.id if is_full else found[key].full if key in found else None
+                found[key] = _Synced(change, entry.created_at, full)
+                failed.discard(key)
+    return found, failed & found.keys()
+
+
+def _mappings(facts: _Facts) -> tuple[tuple[NetworkMapping, ...], tuple[str, ...]]:
+    """Mappings under the VM's uuid, its context or its name, in this order; a name that others bear counts for none."""
+    found: dict[tuple[str, bool], NetworkMapping] = {}
+    for row in facts.mappings if facts.is_namesake else (*facts.mappings, *facts.by_name):
+        source, is_test = row.source_network_name, is_true(row.is_test_network)
+        if (source, is_test) not in found:
+            destination = (row.destination_network_id, row.destination_network_name)
+            found[source, is_test] = NetworkMapping(source, *destination, is_test)
+    if facts.is_namesake:
+        return tuple(found.values()), (f"network mappings under the name {facts.name} are not used: several VMs bear it",)
+    odd = (f"network mappings are stored under the name {facts.name} instead of its uuid",) if facts.by_name else ()
+    return tuple(found.values()), odd
+
+
+def _active_jobs(facts: _Facts) -> tuple[ActiveJob, ...]:
+    replication = [
+        ActiveJob(j.id, "replication", j.status or "unknown", float(j.progress_percent) if j.progress_percent else None)
+        for j in facts.jobs
+        if j.status not in TERMINAL
+    ]
+    return (*replication, *(ActiveJob(f.job_id, "failover", f.status or "unknown") for f in facts.others))
+
+
+def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> PastFailover | None:
     """The newest failover job among the rows of one VM, of this kind if one is said; of one moment, the highest id (Q9)."""
-    fitting = [row for row in rows if kind is None or row["job_type"] == kind]
-    newest = max(fitting, key=lambda row: (_stamp(row), int(row.get("id") or 0)), default=None)
+    fitting = [row for row in rows if kind is None or row.job_type == kind]
+    newest = max(fitting, key=lambda row: (row.created_at, number(row.id)), default=None)
     if newest is None:
         return None
-    return PastFailover(newest["job_id"], newest["job_type"] or "", newest["status"] or "unknown", _moment(newest))
-
-
-def _changes(history: Iterable[Sync]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The newest good ChangeID of every disk, and disks whose last sync failed since."""
-    found: dict[str, str] = {}
-    failed: set[str] = set()
-    for key, entry, change in history:
-        if not entry["sync_success"]:
-            failed.add(key)
-        elif change:
-            found[key] = change
-            failed.discard(key)
-    texts = (f"the last sync of {key} failed; its replica is as of the one before" for key in sorted(failed & found.keys()))
-    return found, tuple(texts)
+    return PastFailover(newest.job_id, newest.job_type, newest.status or "unknown", _moment(newest.created_at))
 
 
 # --- small things -----------------------------------------------------------------------------------------------------
 
 
-def _key(uuid: object) -> str:
-    return str(uuid or "").lower()
-
-
-def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
-    groups: dict[Any, list[Row]] = defaultdict(list)
+def _grouped(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
     return groups
 
 
-def _stamp(row: Row) -> str:
-    """When a row was made, as text that sorts by time; one without a time is the oldest."""
-    return str(row.get("created_at") or "")
+def _in_history(sync: SyncRow) -> tuple[str, int]:
+    return sync.created_at, number(sync.id)
 
 
-def _moment(row: Row) -> datetime | None:
+def _moment(stamp: str) -> datetime | None:
     """When a row was made, in UTC as the session reads it; None where that is not known."""
     try:
-        made = datetime.fromisoformat(_stamp(row))
+        return datetime.fromisoformat(f"{stamp}+00:00")
     except ValueError:
         return None
-    return made.replace(tzinfo=UTC) if made.tzinfo is None else made
 
 
-def _newest(jobs: Sequence[Row]) -> Row:
-    return max(jobs, key=lambda job: (_stamp(job), job["id"]), default={})
+def _newest(jobs: Sequence[JobRow]) -> JobRow | None:
+    return max(jobs, key=lambda job: (job.created_at, job.id), default=None) if len(jobs) != 1 else jobs[0]
 
 
-def _last_success(jobs: Sequence[Row]) -> str | None:
-    found: str | None = _newest([job for job in jobs if job["status"] == "completed"]).get("id")
-    return found
+def _last_success(jobs: Sequence[JobRow]) -> str | None:
+    newest = _newest([job for job in jobs if job.status == "completed"])
+    return newest.id if newest is not None else None
 
 
-def _described(rows: Sequence[Row]) -> Row:
+def _described(rows: Sequence[DiskRow]) -> DiskRow | None:
     """The row that carries the VM's description: the newest, then lowest unit, disk key and id."""
-    described = [row for row in rows if (row.get("cpu_count") or 0) > 0]
-    described.sort(key=lambda row: (row["unit_number"] or 0, key_number(row["disk_id"] or ""), row["id"]))
-    return max(described, key=_stamp, default={})
+    described = [row for row in rows if row.cpu_count and number(row.cpu_count) > 0]
+    if len(described) > 1:
+        described.sort(key=lambda row: (number(row.unit_number), key_number(row.disk_id), number(row.id)))
+    return max(described, key=lambda row: row.created_at, default=None)
 
 
-def _several(contexts: Sequence[Row]) -> tuple[str, ...]:
-    ids = ", ".join(str(c["context_id"]) for c in contexts)
-    return (f"several contexts claim this VM: {ids}; the first one is used",) if len(contexts) > 1 else ()
-
-
-def _concerned(entry: Row, current: Mapping[str, Row]) -> tuple[str, ...]:
-    """The disks that an entry of the sync history tells of."""
-    return (str(entry["disk_id"]),) if entry.get("disk_id") else tuple(current)
-
-
-def _change_id(entry: Row, disk: Row, alone: bool) -> str:
-    named = alone or bool(entry.get("disk_id"))
-    own = str(disk.get("disk_change_id") or "").strip()
-    change = str(entry["change_id"] or "").strip()
-    return change if named else own and change and own
-
-
-def _keep(found: dict[tuple[str, bool], NetworkMapping], row: Row) -> None:
-    """Take a mapping in unless there is one for that network already."""
-    is_test = bool(row.get("is_test_network"))
-    source = row["source_network_name"]
-    made = NetworkMapping(source, row["destination_network_id"], row["destination_network_name"], is_test)
-    found.setdefault((source, is_test), made)
+def _several(contexts: Sequence[ContextRow]) -> tuple[str, ...]:
+    if len(contexts) < 2:
+        return ()
+    return (f"several contexts claim this VM: {', '.join(c.context_id for c in contexts)}; the first one is used",)
 
 
 # --- descriptions written by other programs ---------------------------------------------------------------------------
 
 
-def _cards(rows: Sequence[Row]) -> tuple[tuple[tuple[str, Row], ...], tuple[str, ...]]:
+def _cards(rows: Sequence[DiskRow]) -> tuple[Sequence[tuple[str, Mapping[str, Any]]], tuple[str, ...]]:
     """Source network and record of every adapter, of the newest description that names any, and findings."""
-    described = sorted(rows, key=lambda row: ((row.get("cpu_count") or 0) > 0, _stamp(row), -row["id"]), reverse=True)
+    described = [row for row in rows if row.network_config]
+    if len(described) > 1:
+        described.sort(key=lambda row: (number(row.cpu_count) > 0, row.created_at, -number(row.id)), reverse=True)
     faults: tuple[str, ...] = ()
     for row in described:
         try:
-            cards = tuple(_named(row.get("network_config")))
+            cards = tuple(_named(row.network_config))
         except (ValueError, TypeError, AttributeError):
             faults = ("network_config of this VM is not readable in vm_disks",)
             continue
@@ -357,9 +403,9 @@ def _cards(rows: Sequence[Row]) -> tuple[tuple[tuple[str, Row], ...], tuple[str,
     return (), faults
 
 
-def _named(text: str | None) -> Iterable[tuple[str, Row]]:
+def _named(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The adapters in a description, in any of the shapes in which it was ever written."""
-    config = json.loads(text) if text else None
+    config = json.loads(text)
     adapters = config.get("adapters", config.get("networks")) if isinstance(config, dict) else config
     for adapter in adapters or ():
         card = {"network": adapter} if isinstance(adapter, str) else adapter
@@ -368,31 +414,31 @@ def _named(text: str | None) -> Iterable[tuple[str, Row]]:
             yield str(name), card
 
 
-def _firmware(text: Any) -> str:
+def _firmware(text: str) -> str:
     try:
-        setup = json.loads(text) if isinstance(text, str) and text.strip() else text
+        setup = json.loads(text) if text.strip() else text
     except ValueError:
         setup = text
     word = setup.get("firmware", "") if isinstance(setup, dict) else setup
     return "uefi" if str(word or "").lower() in ("efi", "uefi") else "bios"
 
 
-def _description(source: Source, rows: Sequence[Row]) -> dict[str, Any]:
+def _description(source: Source, rows: Sequence[DiskRow]) -> dict[str, Any]:
     """A VM in the documented form of `failover_jobs.source_vm_spec`."""
     described = _described(rows)
-    kinds = {row["disk_id"]: row.get("provisioning_type") or "" for row in rows}
+    kinds = {row.disk_id: row.provisioning_type for row in rows}
     return {
         "name": source.name,
-        "display_name": described.get("display_name") or source.name,
+        "display_name": (described and described.display_name) or source.name,
         "cpus": source.cpus,
         "memory_mb": source.memory_mb,
         "os_type": source.os_type,
-        "power_state": described.get("power_state") or "",
+        "power_state": described.power_state if described else "",
         "networks": [_network(name, card) for name, card in _cards(rows)[0]],
         "disks": [{"disk_id": d.key, "size_gb": d.size_gb, "provisioning_type": kinds[d.key]} for d in source.disks],
     }
 
 
-def _network(name: str, card: Row) -> dict[str, Any]:
+def _network(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
     kind = card.get("adapter_type") or card.get("type") or ""
     return {"network_name": name, "adapter_type": kind, "connected": card.get("connected") is not False}

@@ -8,8 +8,10 @@ migrates anything, and nothing is joined or compared by the database, whose coll
 from __future__ import annotations
 
 import difflib
+import gc
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,34 +25,31 @@ from reconciler.store import joining, journal, tables
 from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown, refuse_old
 from reconciler.store.generation import Generation, recognise
 from reconciler.store.journal import Run
+from reconciler.store.rows import (
+    NAMES,
+    TABLES,
+    ConfigRow,
+    ContextRow,
+    DiskRow,
+    FailoverRow,
+    JobRow,
+    MappingRow,
+    Reading,
+    Row,
+    Rows,
+    SyncRow,
+    VolumeRow,
+    required,
+)
 
 MAX_ERROR = 60_000
 CONTEXT_RESERVED, CONTEXT_READY, CONTEXT_CLEANUP = "failed_over_test", "ready_for_failover", "cleanup_required"
 CONTEXTS = "vm_replication_contexts"
 DISCONNECTED = "disconnected"
 
-# what is read of each table; the first part of a table must be there, the second is used where it is there
+# what is read of each table: the columns that must be there, and those that are used where they are there
 READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "replication_jobs": (
-        ("id", "source_vm_id", "source_vm_name", "status", "created_at"),
-        ("vcenter_host", "v_center_host", "progress_percent", "replication_type"),
-    ),
-    "vm_disks": (
-        ("id", "job_id", "disk_id", "size_gb", "unit_number", "ossea_volume_id", "cpu_count", "memory_mb"),
-        (
-            *("vm_context_id", "vmware_uuid", "display_name", "label", "os_type", "power_state", "provisioning_type"),
-            *("network_config", "bios_setup", "disk_change_id", "created_at"),
-        ),
-    ),
-    "ossea_volumes": (("id", "volume_id", "volume_name", "ossea_config_id"), ("snapshot_id",)),
-    "ossea_configs": (("id", "name", "zone", "template_id", "service_offering_id", "oma_vm_id", "is_active"), ()),
-    "cbt_history": (("id", "job_id", "change_id", "sync_success", "created_at"), ("disk_id", "sync_type")),
-    "network_mappings": (
-        ("id", "vm_id", "source_network_name", "destination_network_id", "destination_network_name"),
-        ("is_test_network",),
-    ),
-    "failover_jobs": (("job_id", "vm_id", "job_type", "status", "source_vm_name"), ("id", "created_at")),
-    CONTEXTS: (("context_id", "vm_name", "vmware_vm_id", "current_status"), ("vcenter_host",)),
+    name: (required(row), tuple(row._field_defaults)) for name, row in TABLES.items()
 }
 ALTERNATIVES: Mapping[str, tuple[str, ...]] = {"replication_jobs": ("vcenter_host", "v_center_host")}
 # a status and the words it is stored as, the first that the database knows: enumerations lack some
@@ -124,55 +123,68 @@ class Legacy:
 
     def sources(self, connection: sa.Connection) -> tuple[Source, ...]:
         """Every replicated VM, in a fixed number of queries."""
-        rows = {name: self.fetch(connection, name) for name in READ}
-        rows["network_mappings"] += self.overflow(connection)
-        return joining.sources(rows, _own_runs(connection))
+        with _uncollected():
+            return joining.sources(self.rows(connection), _own_runs(connection))
 
-    def fetch(self, connection: sa.Connection, table: str, *where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
-        """Rows of a table as dictionaries of the columns that are used; absent tables are empty."""
-        return _mapped(connection, self._select(table).where(*where)) if table in self.tables else []
+    def rows(self, connection: sa.Connection) -> Rows:
+        """Everything that is read of the replication system."""
+        return Rows(
+            jobs=self.read(connection, JobRow),
+            disks=self.read(connection, DiskRow),
+            volumes=self.read(connection, VolumeRow),
+            configs=self.read(connection, ConfigRow),
+            syncs=self.read(connection, SyncRow),
+            mappings=(*self.read(connection, MappingRow), *self.overflow(connection)),
+            failovers=self.read(connection, FailoverRow),
+            contexts=self.read(connection, ContextRow),
+        )
 
-    def overflow(self, connection: sa.Connection, vm_key: str | None = None) -> list[dict[str, Any]]:
+    def read(self, connection: sa.Connection, row: type[Row]) -> list[Row]:
+        """All rows of a table; one that is absent is empty."""
+        table = self.tables.get(NAMES[row])
+        return Reading(table, row).rows(connection) if table is not None else []
+
+    def overflow(self, connection: sa.Connection, vm_key: str | None = None) -> list[MappingRow]:
         """The mappings, of one VM or of all, for which the replication system's table has no room; it stands in ours."""
-        if not sa.inspect(connection).has_table(tables.network_mappings.name):
+        own = tables.network_mappings
+        if not sa.inspect(connection).has_table(own.name):
             return []
-        query = tables.network_mappings.select()
-        return _mapped(connection, query if vm_key is None else query.where(tables.network_mappings.c.vm_id == vm_key))
+        where = None if vm_key is None else own.c.vm_id == vm_key
+        return Reading(own, MappingRow, where).rows(connection)
 
-    def _select(self, table: str) -> sa.Select[Any]:
-        wanted = self.tables[table]
-        return sa.select(*(wanted.c[name] for part in READ[table] for name in part if name in wanted.c))
-
-    def _rows_of(self, connection: sa.Connection, vm_key: str) -> dict[str, list[dict[str, Any]]]:
+    def _rows_of(self, connection: sa.Connection, vm_key: str) -> Rows:
         """The rows that describe one VM, and perhaps some that do not."""
-        jobs = _mapped(connection, self._jobs_of, {"of": vm_key})
+        jobs = self._jobs_of.rows(connection, {"of": vm_key})
         contexts = self._contexts(connection, vm_key)
-        of = {"of": vm_key, "jobs": [job["id"] for job in jobs], "contexts": [c["context_id"] for c in contexts]}
-        return {"replication_jobs": jobs, "vm_disks": _mapped(connection, self._disks_of, of), CONTEXTS: contexts}
+        of = {"of": vm_key, "jobs": [job.id for job in jobs], "contexts": [c.context_id for c in contexts]}
+        disks = self._disks_of.rows(connection, of)
+        return Rows(jobs=jobs, disks=disks, contexts=contexts)
 
     @cached_property
-    def _jobs_of(self) -> sa.Select[Any]:
-        return self._select("replication_jobs").where(_is(self.tables["replication_jobs"].c.source_vm_id))
+    def _jobs_of(self) -> Reading[JobRow]:
+        table = self.tables["replication_jobs"]
+        return Reading(table, JobRow, _is(table.c.source_vm_id))
 
     @cached_property
-    def _disks_of(self) -> sa.Select[Any]:
+    def _disks_of(self) -> Reading[DiskRow]:
         disk = self.tables["vm_disks"].c
         chosen: list[sa.ColumnElement[bool]] = [disk.job_id.in_(sa.bindparam("jobs", expanding=True))]
         if "vmware_uuid" in disk:
             chosen.append(_is(disk.vmware_uuid))
         if "vm_context_id" in disk:
             chosen.append(disk.vm_context_id.in_(sa.bindparam("contexts", expanding=True)))
-        return self._select("vm_disks").where(sa.or_(*chosen))
+        return Reading(self.tables["vm_disks"], DiskRow, sa.or_(*chosen))
 
     @cached_property
-    def _contexts_of(self) -> sa.Select[Any]:
-        return self._select(CONTEXTS).where(_is(self.tables[CONTEXTS].c.vmware_vm_id))
+    def _contexts_of(self) -> Reading[ContextRow]:
+        table = self.tables[CONTEXTS]
+        return Reading(table, ContextRow, _is(table.c.vmware_vm_id))
 
-    def _contexts(self, connection: sa.Connection, vm_key: str) -> list[dict[str, Any]]:
+    def _contexts(self, connection: sa.Connection, vm_key: str) -> list[ContextRow]:
         if not self.has_contexts:
             return []
-        rows = _mapped(connection, self._contexts_of, {"of": vm_key})
-        return [row for row in rows if str(row["vmware_vm_id"]).lower() == vm_key]
+        rows = self._contexts_of.rows(connection, {"of": vm_key})
+        return [row for row in rows if row.vmware_vm_id.lower() == vm_key]
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -244,7 +256,8 @@ class Legacy:
             return frozenset()
         context = self.tables[CONTEXTS].c
         chosen = sa.func.lower(context.vmware_vm_id).in_(vm_keys) & (context.current_status != CONTEXT_RESERVED)
-        return frozenset(str(row["vmware_vm_id"]).lower() for row in self.fetch(connection, CONTEXTS, chosen)) & set(vm_keys)
+        rows = Reading(self.tables[CONTEXTS], ContextRow, chosen).rows(connection)
+        return frozenset(row.vmware_vm_id.lower() for row in rows) & set(vm_keys)
 
     def reserve_again(self, connection: sa.Connection, run: Run, now: datetime) -> None:
         """Put the context of a VM that is reserved back where it was, if somebody overwrote it, and tell of it.
@@ -252,7 +265,7 @@ class Legacy:
         A context that says that replication works is left so: the replica is not there, and whoever wrote it has to know.
         """
         for row in self._contexts(connection, run.vm_key):
-            was = row["current_status"]
+            was = row.current_status
             if was == CONTEXT_RESERVED:
                 continue
             if self._move(connection, row, CONTEXT_RESERVED, now) is None:
@@ -262,13 +275,13 @@ class Legacy:
                 text = f"somebody wrote {was} into the context of {run.vm_name}, which is reserved; left so, look into it"
                 journal.note(connection, now, run.vm_key, "context", text)
 
-    def _move(self, connection: sa.Connection, row: Mapping[str, Any], status: str, now: datetime) -> str | None:
+    def _move(self, connection: sa.Connection, row: ContextRow, status: str, now: datetime) -> str | None:
         """Compare and set; what the context is instead, if it is not as expected."""
-        was = row["current_status"] or "unknown"
+        was = row.current_status or "unknown"
         if was not in EXPECTED[status]:
-            return str(was)
+            return was
         table = self.tables[CONTEXTS]
-        chosen = (table.c.context_id == row["context_id"]) & (table.c.current_status == was)
+        chosen = (table.c.context_id == row.context_id) & (table.c.current_status == was)
         values = {"current_status": status, "last_status_change": now.replace(tzinfo=None)}
         known = {k: v for k, v in values.items() if k in table.c}
         done = connection.execute(table.update().where(chosen).values(known))
@@ -279,10 +292,16 @@ def _is(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
     return sa.func.lower(column) == sa.bindparam("of")
 
 
-def _mapped(connection: sa.Connection, query: sa.Select[Any], of: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    found = connection.execute(query, of or {})
-    names = tuple(found.keys())
-    return [dict(zip(names, row, strict=True)) for row in found.all()]
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: a look makes many small records and not one cycle, and each search walks them all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _own_runs(connection: sa.Connection) -> frozenset[str]:

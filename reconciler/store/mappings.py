@@ -7,7 +7,7 @@ to a table of ours, and both are read together. Nobody's key is changed: the rep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from plans.observed import NetworkMapping, Source
 from reconciler.store import journal, tables
 from reconciler.store.database import StoreError
 from reconciler.store.legacy import Legacy
+from reconciler.store.rows import MappingRow, is_true, number
 
 TABLE = "network_mappings"
 ONE_A_SOURCE: set[str | None] = {"vm_id", "source_network_name"}
@@ -41,18 +42,17 @@ class Stored:
 
 def of(connection: sa.Connection, legacy: Legacy, source: Source, alone: bool) -> tuple[Stored, ...]:
     """The rows that count for a VM, those that win first; rows under its name only if it bears it `alone`."""
-    rows = legacy.fetch(connection, TABLE)
-    theirs = [Stored(TABLE, row["id"], row["vm_id"], _mapping(row)) for row in rows]
+    theirs = [Stored(TABLE, number(row.id), row.vm_id, _mapping(row)) for row in legacy.read(connection, MappingRow)]
     by_key = (s for s in theirs if s.vm_id.lower() == source.key)
     by_context = (s for s in theirs if s.vm_id == source.context_id)
     by_name = (s for s in theirs if alone and s.vm_id == source.name)
-    ours = (Stored(t.name, None, row["vm_id"], _mapping(row)) for row in legacy.overflow(connection, source.key))
+    ours = (Stored(t.name, None, row.vm_id, _mapping(row)) for row in legacy.overflow(connection, source.key))
     return (*by_key, *by_context, *by_name, *ours)
 
 
-def _mapping(row: Mapping[str, Any]) -> NetworkMapping:
-    destination = (row["destination_network_id"], row["destination_network_name"])
-    return NetworkMapping(row["source_network_name"], *destination, is_test=bool(row.get("is_test_network")))
+def _mapping(row: MappingRow) -> NetworkMapping:
+    destination = (row.destination_network_id, row.destination_network_name)
+    return NetworkMapping(row.source_network_name, *destination, is_test=is_true(row.is_test_network))
 
 
 def put(
@@ -118,8 +118,8 @@ def _is_taken(connection: sa.Connection, legacy: Legacy, source: Source, wanted:
     """Whether the key of the replication system's table leaves no room for this variant beside the other one."""
     if "is_test_network" in legacy.tables[TABLE].c and not _one_a_source(connection):
         return False
-    rows = legacy.fetch(connection, TABLE)
-    return any(r["vm_id"].lower() == source.key and _same_key(r["source_network_name"], wanted.source) for r in rows)
+    rows = legacy.read(connection, MappingRow)
+    return any(r.vm_id.lower() == source.key and _same_key(r.source_network_name, wanted.source) for r in rows)
 
 
 def _same_key(one: str, other: str) -> bool:

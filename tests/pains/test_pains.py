@@ -20,7 +20,6 @@ PAINS: dict[str, Pain] = tomllib.loads((FOLDER / "pains.toml").read_text(encodin
 TRAPS: dict[str, Pain] = tomllib.loads((FOLDER / "traps.toml").read_text(encoding="utf-8"))
 EVERY = {**PAINS, **TRAPS}
 SUBJECTS = (
-    "readiness, doctor and retention",
     "live failover and the source side",
     "driver preparation",
     "REST API and page",

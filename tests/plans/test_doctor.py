@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import plans
 from plans import doctor
 from plans.doctor import Category, Noted, RunSeen, Seen, Service, Status
 from plans.observed import (
@@ -25,6 +28,7 @@ from plans.observed import (
     VolumeSnapshot,
     Zone,
 )
+from simulator import registry
 from specs.model import Strategy
 from tests.plans import worlds
 from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, ZONE, volume_id
@@ -202,6 +206,26 @@ def test_a_check_fails_where_it_should_as_badly_as_it_says_and_tells_what_it_saw
     assert found.status == Status(found.check.severity)
     assert found.seen
     assert doctor.worst([found]) is found.status
+
+
+def changing() -> list[str]:
+    """The commands by which the client changes something, or asks what came of it, as its source names them."""
+    folder = Path(plans.__file__).parents[1] / "reconciler" / "cloudstack"
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+    called = re.findall(r'"([a-z]+[A-Z][A-Za-z]+)"', text)
+    return sorted({name for name in called if name in registry.COMMANDS and not name.startswith("list")})
+
+
+@pytest.mark.parametrize("command", changing())
+def test_a_right_that_the_account_lacks_is_told_before_it_is_needed(command: str) -> None:
+    assert GOOD.commands is not None
+    found = doctor.examine(replace(GOOD, commands=GOOD.commands - {command}))
+    (lacking,) = [f for f in found if f.status is not Status.OK]
+    assert command in lacking.seen
+
+
+def test_no_right_is_asked_for_that_is_never_used() -> None:
+    assert set(changing()) == {command for command in COMMANDS if not command.startswith("list")}
 
 
 SCARCE: dict[str, Callable[[], Seen]] = {

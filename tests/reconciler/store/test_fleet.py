@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from plans import guards
 from plans.observed import ActiveJob, PastFailover, Source
-from reconciler.store import joining, legacy
+from reconciler.store import joining, legacy, rows
 from reconciler.store.database import Database
 from tests.mariadb import Server
 from tests.plans import worlds
@@ -228,9 +229,16 @@ def test_contexts_are_read_where_there_are_any(furnish: Furnish) -> None:
 
 def joined(made: generations.Rows) -> Fleet:
     """What is made of rows, which have every column that is read, though it be empty."""
-    columns = {name: [c for part in parts for c in part] for name, parts in legacy.READ.items()}
-    complete = {name: [{**dict.fromkeys(columns[name]), **row} for row in found] for name, found in made.items()}
-    return {source.key: source for source in joining.sources(complete)}
+    kinds = dict(zip(rows.TABLES, (f.name for f in dataclasses.fields(rows.Rows)), strict=True))
+    complete: dict[str, Any] = {
+        kinds[name]: [as_read(rows.TABLES[name], row) for row in found] for name, found in made.items()
+    }
+    return {source.key: source for source in joining.sources(rows.Rows(**complete))}
+
+
+def as_read(kind: type[Any], row: Mapping[str, Any]) -> Any:
+    """A row as it is read: every column that is asked for, as text."""
+    return kind(*(rows._text(row.get(name)) for name in kind._fields))
 
 
 def told(made: generations.Rows, number: int) -> Source:
@@ -370,18 +378,19 @@ def test_firmware_is_bios_unless_it_says_efi(stored: str | None, firmware: str) 
 
 def test_the_latest_failover_is_of_this_vm_and_kind_and_of_one_moment_the_last() -> None:
     noon, one = "2025-08-02 12:00:00", {"status": "completed", "source_vm_name": "web"}
-    rows = [
+    past: list[dict[str, Any]] = [
         {**one, "id": 3, "job_id": "c", "job_type": "test", "created_at": noon},
         {**one, "id": 4, "job_id": "d", "job_type": "test", "created_at": noon},
         {**one, "id": 9, "job_id": "x", "job_type": "test", "created_at": "2025-08-01 12:00:00"},
         {**one, "id": 5, "job_id": "e", "job_type": "live", "created_at": "2025-08-02 12:00:01"},
     ]
-    for order in (rows, rows[::-1]):
+    read = [as_read(rows.FailoverRow, row) for row in past]
+    for order in (read, read[::-1]):
         assert [joining.latest_failover(order, kind).id for kind in (None, "test", "live")] == ["e", "d", "e"]  # type: ignore[union-attr]
     assert joining.latest_failover([]) is None
     made = vms.rows(Vm(53, "web"), Vm(54, "db"))
     made["failover_jobs"] = [
-        {**row, "vm_id": vm} for row, vm in zip(rows, (uuid(53).upper(), uuid(54), "web-x", "elsewhere"), strict=True)
+        {**row, "vm_id": vm} for row, vm in zip(past, (uuid(53).upper(), uuid(54), "web-x", "elsewhere"), strict=True)
     ]
     assert told(made, 53).last_failover == PastFailover("c", "test", "completed", datetime(2025, 8, 2, 12, tzinfo=UTC))
 

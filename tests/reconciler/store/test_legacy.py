@@ -16,6 +16,7 @@ from reconciler.store import journal, legacy, tables
 from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown
 from reconciler.store.journal import Run
 from reconciler.store.legacy import CONTEXT_CLEANUP, CONTEXT_READY, CONTEXT_RESERVED
+from reconciler.store.rows import ContextRow
 from tests.reconciler.store import generations
 from tests.reconciler.store.conftest import Furnish
 from tests.reconciler.store.making import KEY, NOW, opened, plan
@@ -275,7 +276,7 @@ def test_of_two_that_move_a_context_at_once_one_does(settled: Furnish) -> None:
     with database.begin() as connection:
         run = opened(connection)
     overtaken = threading.Thread(target=in_context, args=(database, "replicating"))
-    row = {"context_id": "ctx-PGWINTESTBIOS-1", "current_status": "ready_for_failover"}
+    row = ContextRow("ctx-PGWINTESTBIOS-1", "PGWINTESTBIOS", KEY, "ready_for_failover")
     overtaken.start()
     overtaken.join()
     with database.begin() as connection:

@@ -11,7 +11,8 @@ import pytest
 
 from plans import actions
 from plans.plan import Plan, Refusal
-from reconciler import operations
+from plans.readiness import Kind
+from reconciler import operations, readiness
 from tests.mariadb import Server
 from tests.reconciler.store import vms
 from tests.scenarios.house import APPLIANCE, Drill, Proof
@@ -232,6 +233,9 @@ def test_19_dirty_copy_is_home_but_never_called_ready(tmp_path: Path) -> None:
         found = drill.planned(house.spec("dirty-copy"), again=True)
         assert isinstance(found, Refusal)
         assert [(r.code, r.fix) for r in found.reasons] == [("REPLICA_DIRTY", "run a full sync of dirty-copy")]
+        (row,) = readiness.of(drill.connected, Kind.TEST, [house.KEYS["dirty-copy"]])
+        assert not row.readiness.is_ready
+        assert "V-03" in {check.id for check in row.readiness.checks if not check.passed}
 
 
 @pytest.mark.parametrize("generation", ["embedded", "g1", "g3"])

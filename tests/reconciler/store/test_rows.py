@@ -1,0 +1,90 @@
+"""Rows as one text each: whatever stands in them, and whatever is missing, comes over as it would field by field."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.store import joining, legacy, rows
+from reconciler.store.database import Database
+from tests.reconciler.store import vms
+from tests.reconciler.store.conftest import Furnish
+from tests.reconciler.store.vms import Vm, uuid
+
+NAMES = ("", " ", "straße", "web\\prod 'a' \"b\" %s :of", "mail\n🦊\ttab", "\x1e", "0", "NULL")
+METADATA = sa.MetaData()
+HELD = sa.Table("held", METADATA, *(sa.Column(name, sa.Text) for name in rows.ContextRow._fields))
+
+
+def test_every_text_comes_over_as_it_is(empty: Database) -> None:
+    with empty.begin() as connection:
+        METADATA.create_all(connection)
+        kept = [rows.ContextRow(str(n), name, name[::-1], "", "") for n, name in enumerate(NAMES)]
+        connection.execute(HELD.insert(), [row._asdict() for row in kept])
+        assert sorted(rows.Reading(HELD, rows.ContextRow).rows(connection)) == sorted(kept)
+        (chosen,) = rows.Reading(HELD, rows.ContextRow, HELD.c.context_id == sa.bindparam("of")).rows(
+            connection, {"of": "2"}
+        )
+        assert chosen.vm_name == "straße"
+
+
+def test_a_text_that_holds_the_separator_is_read_field_by_field(empty: Database) -> None:
+    torn = rows.ContextRow("1", f"a{rows.SEPARATOR}b", "x", "", "")
+    with empty.begin() as connection:
+        METADATA.create_all(connection)
+        bare = dict.fromkeys(rows.ContextRow._fields) | {"context_id": "2"}
+        connection.execute(HELD.insert(), [torn._asdict(), bare])
+        assert sorted(rows.Reading(HELD, rows.ContextRow).rows(connection)) == [torn, ("2", "", "", "", "")]
+
+
+def test_a_vm_whose_name_holds_the_separator_is_told_like_any_other(furnish: Furnish) -> None:
+    odd = f"odd{rows.SEPARATOR}name"
+    for generation in ("embedded on SQLite", "g1", "g3"):
+        database = furnish(generation, vms.rows(Vm(90, odd), Vm(91, "plain")))
+        adopted = legacy.adopt(database)
+        with database.read() as connection:
+            known = {s.key: s for s in adopted.sources(connection)}
+        assert known[uuid(90)].name == odd
+        assert known[uuid(90)].disks[0].size_gb == known[uuid(91)].disks[0].size_gb
+        assert known[uuid(91)].name == "plain"
+
+
+def test_a_column_that_a_generation_lacks_is_empty(empty: Database) -> None:
+    old = sa.Table("old", sa.MetaData(), *(sa.Column(name, sa.Text) for name in ("context_id", "vm_name")))
+    with empty.begin() as connection:
+        old.create(connection)
+        connection.execute(old.insert(), {"context_id": "7", "vm_name": "seven"})
+        assert rows.Reading(old, rows.ContextRow).rows(connection) == [("7", "seven", "", "", "")]
+
+
+@given(st.one_of(st.integers(-(2**40), 2**40), st.none(), st.decimals(-1000, 1000, places=2)))
+def test_numbers_are_whole(value: object) -> None:
+    assert rows.number(rows._text(value)) == int(value or 0)  # type: ignore[call-overload]
+
+
+@given(
+    st.sampled_from([(True, True), (1, True), (False, False), (0, False), (None, False), ("\x00", False), ("\x01", True)])
+)
+def test_truth_has_many_forms(case: tuple[object, bool]) -> None:
+    assert rows.is_true(rows._text(case[0])) is case[1]
+
+
+def test_a_vm_is_made_anew_only_when_its_rows_changed(furnish: Furnish) -> None:
+    database = furnish("embedded on SQLite", vms.rows(Vm(92, "first"), Vm(93, "second")))
+    adopted = legacy.adopt(database)
+
+    def look() -> dict[str, object]:
+        with database.read() as connection:
+            return {s.key: s for s in adopted.sources(connection)}
+
+    joining._source.cache_clear()
+    before, again = look(), look()
+    assert all(again[key] is before[key] for key in before)
+    with database.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE replication_jobs SET source_vm_name = 'renamed' WHERE source_vm_id = :of"), {"of": uuid(92)}
+        )
+    after = look()
+    assert after[uuid(92)].name == "renamed"  # type: ignore[attr-defined]
+    assert [key for key in before if after[key] is not before[key]] == [uuid(92)]
