@@ -42,6 +42,7 @@ BOUNDS: Mapping[str, Bound] = {
     "failover plan, 2 VMs": Bound(500, "ms"),
     "failover plan / loading its libraries": Bound(2, digits=2),
     "inventory, one look": Bound(1, "s", 2),
+    "inventory, the first look of a process": Bound(3, "s", 2),
     "inventory, memory of the process": Bound(220, "MiB"),
     "inventory / bare cursor": Bound(1.6, digits=2),
     "readiness of all": Bound(2, "s", 2),

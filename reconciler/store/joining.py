@@ -45,7 +45,8 @@ def sources(rows: Rows, own_runs: Collection[str] = ()) -> tuple[Source, ...]:
 def face(rows: Rows, vm_key: str) -> dict[str, Any]:
     """What `failover_jobs` tells of a VM: columns to their values, from rows that concern at least this VM."""
     fleet = _Fleet(rows, frozenset())
-    jobs, disks = fleet.jobs_of[vm_key], fleet.disks_of[vm_key]
+    jobs = fleet.jobs_of[vm_key]
+    disks = _by_age(fleet.disks_of[vm_key], jobs)
     return {
         "vm_context_id": next((c.context_id for c in fleet.contexts_of[vm_key]), None),
         "replication_job_id": _last_success(jobs),
@@ -72,12 +73,12 @@ class _Fleet:
         self.contexts: dict[str, ContextRow] = {c.context_id: c for c in rows.contexts}
         self.jobs_of = _grouped(self.jobs.values(), lambda job: job.source_vm_id.lower())
         self.contexts_of = _grouped(self.contexts.values(), lambda context: context.vmware_vm_id.lower())
-        self.disks_of = _grouped(sorted(rows.disks, key=self._age), self._vm_of)
+        self.disks_of = _grouped(rows.disks, self._vm_of)
+        self.active = {c.id: c for c in rows.configs if is_true(c.is_active)}
 
     @cached_property
     def syncs_of(self) -> dict[str, list[SyncRow]]:
-        """The history of each job, oldest first."""
-        return _grouped(sorted(self.rows.syncs, key=_in_history), lambda sync: sync.job_id)
+        return _grouped(self.rows.syncs, lambda sync: sync.job_id)
 
     @cached_property
     def mappings_of(self) -> dict[str, list[MappingRow]]:
@@ -86,19 +87,6 @@ class _Fleet:
     @cached_property
     def failovers_of(self) -> dict[str, list[FailoverRow]]:
         return _grouped(self.rows.failovers, lambda row: self._identity(row.vm_id))
-
-    @cached_property
-    def active(self) -> dict[str, ConfigRow]:
-        """The configurations that are active, by id."""
-        return {c.id: c for c in self.rows.configs if is_true(c.is_active)}
-
-    @cached_property
-    def platforms(self) -> dict[str, Platform]:
-        """What the active configurations say, by id."""
-        return {
-            c.id: Platform(c.name, c.zone, c.template_id, c.service_offering_id, c.oma_vm_id.lower())
-            for c in self.active.values()
-        }
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -121,11 +109,6 @@ class _Fleet:
         key = vm.lower()
         return key if key in self.keys else vm
 
-    def _age(self, row: DiskRow) -> tuple[bool, str, int]:
-        """Rows of newer jobs come later, those of jobs that succeeded last."""
-        job = self.jobs.get(row.job_id)
-        return (False, "", number(row.id)) if job is None else (job.status == "completed", job.created_at, number(row.id))
-
     def _vm_of(self, disk: DiskRow) -> str:
         job = self.jobs.get(disk.job_id)
         if job is not None:
@@ -137,7 +120,7 @@ class _Fleet:
         newest = _newest(self.jobs_of.get(key, ()))
         if newest is not None and newest.source_vm_name:
             return newest.source_vm_name
-        rows = self.disks_of.get(key, ())
+        rows = _by_age(self.disks_of.get(key, ()), self.jobs_of.get(key, ()))
         described = _described(rows)
         shown = (row.display_name for row in ((described, *rows) if described else rows))  # a VM only discovered has no job
         return next((name for name in (*(c.vm_name for c in self.contexts_of.get(key, ())), *shown) if name), key)
@@ -147,9 +130,9 @@ class _Fleet:
     def facts(self, key: str) -> _Facts:
         """All that is known of a VM."""
         jobs, disks = tuple(self.jobs_of.get(key, ())), tuple(self.disks_of.get(key, ()))
-        contexts, name = tuple(self.contexts_of.get(key, ())), self.names[key]
+        contexts, name = tuple(sorted(self.contexts_of.get(key, ()))), self.names[key]
         aliases = (key, contexts[0].context_id) if contexts else (key,)
-        volumes = tuple(self.volumes.get(row.ossea_volume_id) for row in _current(disks).values())
+        volumes = tuple([self.volumes.get(row.ossea_volume_id) for row in _current(disks, jobs).values()])
         by_name = self.mappings_of.get(name, ()) if name != key else ()
         failovers = self.failovers_of
         return _Facts(
@@ -158,10 +141,10 @@ class _Fleet:
             jobs=jobs,
             disks=disks,
             volumes=volumes,
-            syncs=tuple(self._history(jobs)),
+            syncs=tuple([sync for job in jobs for sync in self.syncs_of.get(job.id, ())]),
             contexts=contexts,
             platform=self._platform(volumes),
-            mappings=tuple(row for alias in aliases for row in self.mappings_of.get(alias, ())),
+            mappings=tuple([row for alias in aliases for row in self.mappings_of.get(alias, ())]),
             by_name=tuple(by_name),
             is_namesake=bool(by_name) and self.bearers[name] > 1,
             failovers=tuple(failovers.get(key, ())),
@@ -175,12 +158,6 @@ class _Fleet:
             else (),
         )
 
-    def _history(self, jobs: Sequence[JobRow]) -> Sequence[SyncRow]:
-        """The syncs of these jobs, oldest first."""
-        if len(jobs) == 1:
-            return self.syncs_of.get(jobs[0].id, ())
-        return sorted((sync for job in jobs for sync in self.syncs_of.get(job.id, ())), key=_in_history)
-
     def _platform(self, volumes: Iterable[VolumeRow | None]) -> tuple[Platform | None, str]:
         """Where guests of a VM with these volumes are made, and what is odd about that."""
         active = self.active
@@ -189,8 +166,9 @@ class _Fleet:
         if len(fitting) != 1:
             names = ", ".join(sorted(active[i].name for i in fitting)) or "none"
             return None, f"exactly one CloudStack configuration must be active in ossea_configs, there are: {names}"
-        only = fitting[0]
-        return self.platforms[only], "" if named <= {only} else "some volumes belong to another CloudStack configuration"
+        (only,) = fitting
+        odd = "" if named <= {only} else "some volumes belong to another CloudStack configuration"
+        return _said_by(active[only]), odd
 
 
 class _Facts(NamedTuple):
@@ -200,9 +178,9 @@ class _Facts(NamedTuple):
     name: str
     jobs: tuple[JobRow, ...]
     disks: tuple[DiskRow, ...]
-    """Every row of every job, the one that counts for a disk last."""
+    """Every row of every job, in no order."""
     volumes: tuple[VolumeRow | None, ...]
-    """Those of the disks as `_current` has them."""
+    """Those of the rows that count, as `_current` has them."""
     syncs: tuple[SyncRow, ...]
     contexts: tuple[ContextRow, ...]
     platform: tuple[Platform | None, str]
@@ -217,7 +195,7 @@ class _Facts(NamedTuple):
 @lru_cache(maxsize=KEPT)
 def _source(facts: _Facts) -> Source:
     """The VM of these facts. It is kept: between two looks the rows of most VMs stay as they are."""
-    key, name, jobs, rows = facts.key, facts.name, facts.jobs, facts.disks
+    key, name, jobs, rows = facts.key, facts.name, facts.jobs, _by_age(facts.disks, facts.jobs)
     context = facts.contexts[0] if facts.contexts else None
     newest, described = _newest(jobs), _described(rows)
     cards, unreadable = _cards(rows)
@@ -245,13 +223,19 @@ def _source(facts: _Facts) -> Source:
     )
 
 
-def _current(rows: Iterable[DiskRow]) -> dict[str, DiskRow]:
+@lru_cache(maxsize=KEPT)
+def _said_by(config: ConfigRow) -> Platform:
+    return Platform(config.name, config.zone, config.template_id, config.service_offering_id, config.oma_vm_id.lower())
+
+
+def _current(rows: Sequence[DiskRow], jobs: Iterable[JobRow]) -> dict[str, DiskRow]:
     """The row that counts for every disk: of the newest job that succeeded, else of the newest there is."""
-    return {row.disk_id: row for row in rows if row.disk_id}
+    found = {row.disk_id: row for row in rows if row.disk_id}
+    return found if len(found) == len(rows) else {row.disk_id: row for row in _by_age(rows, jobs) if row.disk_id}
 
 
 def _disks(facts: _Facts) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
-    current = _current(facts.disks)
+    current = _current(facts.disks, facts.jobs)
     synced, failed = _synced(facts, current)
     made = []
     for (key, row), volume in zip(current.items(), facts.volumes, strict=True):
@@ -286,7 +270,7 @@ def _synced(facts: _Facts, current: Mapping[str, DiskRow]) -> tuple[dict[str, _S
     alone = len(current) == 1
     found: dict[str, _Synced] = {}
     failed: set[str] = set()
-    for entry in facts.syncs:
+    for entry in sorted(facts.syncs, key=_in_history):
         is_good = is_true(entry.sync_success)
         for key in (entry.disk_id,) if entry.disk_id else current:
             if not is_good:
@@ -326,7 +310,8 @@ def _active_jobs(facts: _Facts) -> tuple[ActiveJob, ...]:
         for j in facts.jobs
         if j.status not in TERMINAL
     ]
-    return (*replication, *(ActiveJob(f.job_id, "failover", f.status or "unknown") for f in facts.others))
+    others = sorted(facts.others, key=lambda row: (number(row.id), row.job_id))
+    return (*replication, *(ActiveJob(f.job_id, "failover", f.status or "unknown") for f in others))
 
 
 def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> PastFailover | None:
@@ -346,6 +331,14 @@ def _grouped(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
     for row in rows:
         groups[key(row)].append(row)
     return groups
+
+
+def _by_age(rows: Sequence[DiskRow], jobs: Iterable[JobRow]) -> list[DiskRow]:
+    """Rows of newer jobs come later, those of jobs that succeeded last."""
+    if len(rows) < 2:
+        return list(rows)
+    known = {job.id: (job.status == "completed", job.created_at) for job in jobs}
+    return sorted(rows, key=lambda row: (*known.get(row.job_id, (False, "")), number(row.id)))
 
 
 def _in_history(sync: SyncRow) -> tuple[str, int]:

@@ -39,6 +39,7 @@ from reconciler.store.rows import (
     Rows,
     SyncRow,
     VolumeRow,
+    number,
     required,
 )
 
@@ -134,7 +135,7 @@ class Legacy:
             volumes=self.read(connection, VolumeRow),
             configs=self.read(connection, ConfigRow),
             syncs=self.read(connection, SyncRow),
-            mappings=(*self.read(connection, MappingRow), *self.overflow(connection)),
+            mappings=(*sorted(self.read(connection, MappingRow), key=_by_id), *self.overflow(connection)),
             failovers=self.read(connection, FailoverRow),
             contexts=self.read(connection, ContextRow),
         )
@@ -286,6 +287,10 @@ class Legacy:
         known = {k: v for k, v in values.items() if k in table.c}
         done = connection.execute(table.update().where(chosen).values(known))
         return None if done.rowcount == 1 else "being changed"
+
+
+def _by_id(row: MappingRow) -> int:
+    return number(row.id)
 
 
 def _is(column: sa.Column[Any]) -> sa.ColumnElement[bool]:

@@ -1,15 +1,17 @@
 """The rows of the replication system's tables: what is read of each, and how a whole table comes over quickly.
 
 `store.legacy` reads with `Reading`, `store.joining` joins what it got. A driver written in Python takes most of its time for
-one field after the other, so every row is asked for as one text with a separator between its fields, and taken apart here.
-All fields are text therefore, empty where the database has NULL or the generation no such column. A table in which some text
-holds the separator itself is read once more, field by field.
+one field after the other, so some hundred rows are asked for as one text, a page, with separators between fields and behind
+rows, and taken apart here. A page that reads as one did before is not taken apart again: between two looks most rows stay
+as they are. All fields are text therefore, empty where the database has NULL or the generation no such column. A table in
+which some text holds a separator itself, or of which a page came over cut, is read once more, field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -18,6 +20,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 SEPARATOR = "\x1f"
+"""What stands between the fields of a row."""
+END = "\x1e"
+"""What stands behind every row."""
+LAST = 2
+"""By so many characters of the first column, its last ones, rows come together on a page."""
+PAGES = 1 << 12
+"""How many pages are kept as they were taken apart."""
 FALSE = frozenset({"", "0", "0.0", "\x00"})
 
 
@@ -171,24 +180,25 @@ def number(text: str) -> int:
         return int(float(text or 0))
 
 
-class Packed(FunctionElement[str]):
-    """One text of several columns: the first argument is what stands between them."""
+class _Page(FunctionElement[str]):
+    """All rows of a group as one text: the first argument stands between fields, the second behind each row."""
 
-    name = "packed"
+    name = "page"
     type = sa.Text()
     inherit_cache = True
 
 
-@compiles(Packed)
-def _concat_ws(element: Packed, compiler: SQLCompiler, **options: Any) -> str:
-    return f"concat_ws({', '.join(compiler.process(text, **options) for text in element.clauses)})"
+@compiles(_Page)
+def _concatenated(element: _Page, compiler: SQLCompiler, **options: Any) -> str:
+    apart, end, *texts = (compiler.process(text, **options) for text in element.clauses)
+    return f"convert(group_concat(concat_ws({apart}, {', '.join(texts)}), {end} SEPARATOR '') USING utf8mb4)"
 
 
-@compiles(Packed, "sqlite")
-def _chained(element: Packed, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Page, "sqlite")
+def _chained(element: _Page, compiler: SQLCompiler, **options: Any) -> str:
     """SQLite learnt `concat_ws` only lately."""
-    apart, *texts = (compiler.process(text, **options) for text in element.clauses)
-    return f" || {apart} || ".join(texts)
+    apart, end, *texts = (compiler.process(text, **options) for text in element.clauses)
+    return f"group_concat({f' || {apart} || '.join(texts)} || {end}, '')"
 
 
 class Reading(Generic[Row]):
@@ -199,16 +209,29 @@ class Reading(Generic[Row]):
         columns = [table.c[name].label(name) if name in table.c else sa.literal("").label(name) for name in row._fields]
         texts = [sa.func.coalesce(sa.type_coerce(column.element, sa.Text), "") for column in columns]
         chosen = () if where is None else (where,)
-        self._packed = sa.select(Packed(sa.literal(SEPARATOR), *texts)).select_from(table).where(*chosen)
+        page = _Page(sa.literal_column(f"'{SEPARATOR}'"), sa.literal_column(f"'{END}'"), *texts)
+        together = sa.func.substr(columns[0].element, -LAST)
+        self._pages = sa.select(sa.func.count(), page).select_from(table).where(*chosen).group_by(together)
         self._plain = sa.select(*columns).select_from(table).where(*chosen)
 
     def rows(self, connection: sa.Connection, of: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows, in no order; `of` gives the condition its values."""
-        found = [str(text).split(SEPARATOR) for text in connection.execute(self._packed, of or {}).scalars()]
+        found: list[Row] = []
         width = len(self._row._fields)
-        if any(len(row) != width for row in found):
-            found = [[_text(value) for value in row] for row in connection.execute(self._plain, of or {})]
-        return list(map(self._row._make, found))
+        for count, text in connection.execute(self._pages, of or {}):
+            page = _apart(self._row._make, width, text)
+            if len(page) != count:
+                return [self._row._make(map(_text, values)) for values in connection.execute(self._plain, of or {})]
+            found += page
+        return found
+
+
+@lru_cache(maxsize=PAGES)
+def _apart(make: Callable[[Iterable[str]], Any], width: int, page: str) -> tuple[Any, ...]:
+    """The rows of a page; none, where something in it is not as it was put together."""
+    *texts, rest = page.split(END)
+    found = [text.split(SEPARATOR) for text in texts]
+    return () if rest or any(len(fields) != width for fields in found) else tuple(map(make, found))
 
 
 def _text(value: Any) -> str:

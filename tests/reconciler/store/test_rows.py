@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.store import joining, legacy, rows
 from reconciler.store.database import Database
+from tests.mariadb import Server
 from tests.reconciler.store import vms
 from tests.reconciler.store.conftest import Furnish
 from tests.reconciler.store.vms import Vm, uuid
@@ -29,13 +31,28 @@ def test_every_text_comes_over_as_it_is(empty: Database) -> None:
         assert chosen.vm_name == "straße"
 
 
-def test_a_text_that_holds_the_separator_is_read_field_by_field(empty: Database) -> None:
-    torn = rows.ContextRow("1", f"a{rows.SEPARATOR}b", "x", "", "")
+@pytest.mark.parametrize("separator", [rows.SEPARATOR, rows.END])
+def test_a_text_that_holds_a_separator_is_read_field_by_field(separator: str, empty: Database) -> None:
+    torn = rows.ContextRow("1", f"a{separator}b", "x", "", "")
     with empty.begin() as connection:
         METADATA.create_all(connection)
         bare = dict.fromkeys(rows.ContextRow._fields) | {"context_id": "2"}
         connection.execute(HELD.insert(), [torn._asdict(), bare])
         assert sorted(rows.Reading(HELD, rows.ContextRow).rows(connection)) == [torn, ("2", "", "", "", "")]
+
+
+@pytest.mark.parametrize("longest", range(4, 60, 4))
+def test_a_page_that_the_server_cut_is_read_field_by_field(longest: int, mariadb: Server) -> None:
+    """The server cuts in silence, here at every place of a page in turn."""
+    kept = [rows.ContextRow(f"{n}77", f"vm-{n}", "x" * n, "", "") for n in range(5)]
+    with mariadb.fresh() as name:
+        database = Database(mariadb.url(name))
+        with database.begin() as connection:
+            METADATA.create_all(connection)
+            connection.execute(HELD.insert(), [row._asdict() for row in kept])
+            connection.execute(sa.text("SET SESSION group_concat_max_len = :longest"), {"longest": longest})
+            assert sorted(rows.Reading(HELD, rows.ContextRow).rows(connection)) == kept
+            connection.execute(sa.text("SET SESSION group_concat_max_len = DEFAULT"))
 
 
 def test_a_vm_whose_name_holds_the_separator_is_told_like_any_other(furnish: Furnish) -> None:
@@ -68,6 +85,27 @@ def test_numbers_are_whole(value: object) -> None:
 )
 def test_truth_has_many_forms(case: tuple[object, bool]) -> None:
     assert rows.is_true(rows._text(case[0])) is case[1]
+
+
+def paged(held: list[list[str]]) -> str:
+    return "".join(rows.SEPARATOR.join(fields) + rows.END for fields in held)
+
+
+def a_table(alphabet: str) -> st.SearchStrategy[list[list[str]]]:
+    return st.lists(st.lists(st.text(alphabet, max_size=3), min_size=2, max_size=2), max_size=5)
+
+
+@given(a_table("ab\x1e\x1f"))
+def test_as_many_rows_as_there_are_are_these_rows(held: list[list[str]]) -> None:
+    found = rows._apart(list, 2, paged(held))
+    assert len(found) != len(held) or list(found) == held
+
+
+@given(a_table("ab"), st.integers(1, 40))
+def test_a_page_that_was_cut_never_has_as_many_rows(held: list[list[str]], off: int) -> None:
+    page = paged(held)
+    assert list(rows._apart(list, 2, page)) == held
+    assert not held or len(rows._apart(list, 2, page[:-off])) != len(held)
 
 
 def test_a_vm_is_made_anew_only_when_its_rows_changed(furnish: Furnish) -> None:
