@@ -33,6 +33,7 @@ FAULTS = {
     "inside-reconciler": ("reconciler/cloudstack/client.py", "import reconciler.store.database"),
     "inside-cloudstack": ("reconciler/cloudstack/errors.py", "import reconciler.cloudstack.client"),
     "inside-source": ("reconciler/source/errors.py", "import reconciler.source.reach"),
+    "inside-hooks": ("reconciler/hooks/protocol.py", "import reconciler.hooks.kit"),
     "inside-store": ("reconciler/store/tables.py", "import reconciler.store.journal"),
     "inside-cli": ("reconciler/cli/screen.py", "import reconciler.cli.demo"),
     "stranger": ("simulator/model.py", "import specs.values"),

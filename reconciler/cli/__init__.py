@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "resolve": "say what became of a step that is stuck",
     "network": "which network each adapter gets: list, map, unmap, suggest, check",
     "source": "what the source side says; switch a source VM off or on, sync it",
+    "hook": "try whether a program that prepares drivers keeps its contract",
     "daemon": "carry out a folder of specs, end tests when their time is up",
     "db": "our own tables: make, upgrade, check or prune them",
     "demo": "the whole story on a simulated cloud, with proof",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from plans.drift import Drift
+    from plans.guest_os import Drivers
     from plans.observed import Disk, World
     from reconciler.known import Known
 
@@ -84,6 +85,8 @@ def _described(world: World) -> Iterator[tuple[str, str]]:
         f"{source.cpus} CPU, {source.memory_mb / 1024:g} GiB, {source.os_type or 'no guest id'}, {source.firmware.upper()}"
     )
     yield "is", kind if source.cpus else "not described"
+    drivers = _drivers(source.os_type)
+    yield "drivers", f"{drivers.need}: {drivers.why}"
     if source.context_id is not None:
         yield "context", f"{source.context_id}, {source.context_status}"
     for disk in source.disks:
@@ -113,8 +116,15 @@ def _disk(disk: Disk, world: World) -> str:
     return f"{disk.key} {disk.size_gb} GiB, volume {volume.name} ({volume.id}) {volume.state}, {place}, {synced}"
 
 
+def _drivers(guest_id: str) -> Drivers:
+    from plans import guest_os
+
+    return guest_os.drivers(guest_id)
+
+
 def _as_json(row: Known) -> dict[str, Any]:
     source = row.world.source
+    drivers = _drivers(source.os_type)
     return {
         "vm": source.name,
         "vm_key": source.key,
@@ -122,6 +132,7 @@ def _as_json(row: Known) -> dict[str, Any]:
         "cpus": source.cpus,
         "memory_mb": source.memory_mb,
         "os_type": source.os_type,
+        "drivers": {"need": drivers.need, "why": drivers.why},
         "firmware": source.firmware,
         "context": {"id": source.context_id, "status": source.context_status} if source.context_id else None,
         "disks": [_disk_json(disk, row) for disk in source.disks],

@@ -35,7 +35,7 @@ class Situation:
     def command(self) -> str:
         """Its name in the page."""
         named = self.words.removeprefix("--settings nowhere.yaml ")
-        return " ".join(named.split()[: 2 if named.startswith(("db ", "network ", "source ")) else 1])
+        return " ".join(named.split()[: 2 if named.startswith(("db ", "hook ", "network ", "source ")) else 1])
 
     def __str__(self) -> str:
         return f"{self.words} ends with {self.code}"
@@ -104,6 +104,7 @@ ELSEWHERE = {
     "freeze": {0},
     "resolve": {0, 3},
     "doctor": {0, 1, 2},
+    "hook check": {0, 1, 3},
     "inventory": {3},
     "network check": {3},
     "network map": {0},
@@ -114,7 +115,7 @@ ELSEWHERE = {
     "db prune": {3},
 }
 """Codes that tests of their own show: further down, in `test_troubled_runs`, in `stuck-step.md`, which is played, in
-`tests/reconciler/source/test_command.py`, in `test_our_tables`, `test_networks`,
+`tests/reconciler/source/test_command.py`, in `test_our_tables`, `test_networks`, `test_hook`,
 `test_inventory` and `test_doctor`.
 """
 

@@ -1,0 +1,1 @@
+"""Hooks: how they are run, and the kit that tries them."""
