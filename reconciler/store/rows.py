@@ -190,8 +190,10 @@ class _Page(FunctionElement[str]):
 
 @compiles(_Page)
 def _concatenated(element: _Page, compiler: SQLCompiler, **options: Any) -> str:
+    """Columns of tables that others made may have any character sets, and those of two do not go together."""
     apart, end, *texts = (compiler.process(text, **options) for text in element.clauses)
-    return f"convert(group_concat(concat_ws({apart}, {', '.join(texts)}), {end} SEPARATOR '') USING utf8mb4)"
+    alike = ", ".join(f"CONVERT({text} USING utf8mb4)" for text in texts)
+    return f"group_concat(concat_ws({apart}, {alike}), {end} SEPARATOR '')"
 
 
 @compiles(_Page, "sqlite")

@@ -87,6 +87,24 @@ def test_truth_has_many_forms(case: tuple[object, bool]) -> None:
     assert rows.is_true(rows._text(case[0])) is case[1]
 
 
+LATIN = "CREATE TABLE held (context_id INT, vm_name {}, vmware_vm_id {}, current_status VARCHAR(10), vcenter_host BIT(1))"
+SETS = tuple(
+    f"VARCHAR(60) CHARACTER SET {name}" for name in ("latin1", "latin2", "utf8mb3", "utf8mb4 COLLATE utf8mb4_bin", "ascii")
+)
+
+
+@pytest.mark.parametrize("one", SETS)
+@pytest.mark.parametrize("other", [*SETS, "VARBINARY(60)"])
+def test_columns_of_any_character_sets_stand_side_by_side(one: str, other: str, mariadb: Server) -> None:
+    with mariadb.fresh() as name:
+        database = Database(mariadb.url(name))
+        with database.begin() as connection:
+            connection.execute(sa.text(LATIN.format(one, other)))
+            connection.execute(sa.text("INSERT INTO held VALUES (1, 'a', 'b', 'ü', b'1'), (2, NULL, 'b', NULL, b'0')"))
+            found = sorted(rows.Reading(HELD, rows.ContextRow).rows(connection))
+    assert found == [("1", "a", "b", "ü", "\x01"), ("2", "", "b", "", "\x00")]
+
+
 def paged(held: list[list[str]]) -> str:
     return "".join(rows.SEPARATOR.join(fields) + rows.END for fields in held)
 
