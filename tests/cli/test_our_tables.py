@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
-from tests.cli.world import APPLIANCE, KEYS, PG, VOLUME, House
+from tests.cli.conftest import QUICK_JOBS
+from tests.cli.world import APPLIANCE, KEYS, PG, VOLUME, Cloud, House
 
 DONE, ERROR, REFUSED = 0, 1, 3
 TEST = f"vm: {PG}\nstate: test-failover\nfor: 30m\n"
@@ -26,9 +31,24 @@ def played(home: House, times: int) -> list[str]:
     return ids
 
 
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A database after two tests, which are taken back whole, and their ids."""
+    cloud = Cloud(*QUICK_JOBS)
+    home = House(tmp_path_factory.mktemp("story") / "home", cloud.url)
+    ids = played(home, 2)
+    cloud.close()
+    return home.folder / "failover.db", ids
+
+
 @pytest.fixture
-def old(home: House) -> tuple[House, list[str]]:
-    return home, played(home, 2)
+def old(home: House, story: tuple[Path, list[str]]) -> tuple[House, list[str]]:
+    """That database in a folder of the test's own, beside a cloud in which nothing of it is left."""
+    path, ids = story
+    with closing(sqlite3.connect(path)) as told, closing(sqlite3.connect(home.folder / "failover.db")) as own:
+        told.backup(own)
+    home.write(TEST)
+    return home, list(ids)
 
 
 def test_what_is_old_goes_with_all_its_parts_and_the_newest_run_stays(old: tuple[House, list[str]]) -> None:
