@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def check(shown: screen.Screen, program: tuple[str, ...], image: Path | None, se
     from reconciler.hooks import kit
     from reconciler.hooks.process import Limits
 
+    if image is not None and not image.is_file():
+        raise screen.Complaint(f"error: {image} is no plain file: copy the image of a disk into one and name that")
+    if shutil.which(program[0]) is None:
+        raise screen.Complaint(f"error: {program[0]} is no program that can be run: correct its path, or make it executable")
     program = (str(Path(program[0]).absolute()) if Path(program[0]).is_file() else program[0], *program[1:])
     try:
         log.open("ab").close()
