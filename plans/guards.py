@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from plans import bubble, placing, strategies
 from plans.observed import Disk, Network, Place, World
 from specs.model import Spec, State
+from specs.values import is_uuid
 
 GIB = 1024**3
 
@@ -76,6 +77,14 @@ def _strategy(spec: Spec, world: World) -> Iterator[Reason]:
     choice = strategies.choose(spec, world)
     for objection in strategies.objections(choice.strategy, world):
         yield Reason("STRATEGY_NOT_POSSIBLE", f"strategy {choice.strategy}: {objection.text}", objection.fix)
+
+
+def _identified(_spec: Spec, world: World) -> Iterator[Reason]:
+    """A VM that the database knows by a name alone may be another one tomorrow, and stand beside its own context today."""
+    source = world.source
+    if not is_uuid(source.key):
+        fix = "let replication_jobs name its vm_context_id, or its VMware uuid in source_vm_id, and its context vmware_vm_id"
+        yield Reason("VM_NOT_IDENTIFIED", f'the database knows {source.name} only as "{source.key}", not by a uuid', fix)
 
 
 def _described(_spec: Spec, world: World) -> Iterator[Reason]:
@@ -234,6 +243,7 @@ Guard = Callable[[Spec, World], Iterator[Reason]]
 GUARDS: tuple[Guard, ...] = (
     _supported,
     _strategy,
+    _identified,
     _described,
     _platform,
     _idle,

@@ -59,7 +59,7 @@ def _rule(
 
 NOT_CHECKED = "NOT_CHECKED"
 RULES: tuple[Rule, ...] = (
-    _rule("V-01", "VM Existence", Severity.CRITICAL, "VM_UNDESCRIBED NO_DISKS", needs_cloud=False),
+    _rule("V-01", "VM Existence", Severity.CRITICAL, "VM_NOT_IDENTIFIED VM_UNDESCRIBED NO_DISKS", needs_cloud=False),
     _rule("V-02", "Active Jobs", Severity.CRITICAL, "ACTIVE_JOBS FAILED_OVER RUN_OPEN", needs_cloud=False),
     _rule("V-03", "Sync Status", Severity.CRITICAL, "NEVER_SYNCED REPLICA_DIRTY CLEANUP_REQUIRED", needs_cloud=False),
     _rule("V-04", "Network Mappings", Severity.WARNING, "NETWORK_MAPPING_MISSING NO_NETWORK UNKNOWN_ADAPTER"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +29,8 @@ BY_ITSELF = (State.PROTECTED, State.TEST_FAILOVER)
 LONGEST = timedelta(seconds=10)
 SHORTEST = timedelta(milliseconds=50)
 LOOK_AGAIN = timedelta(seconds=30)
+TOLD = 500
+"""So much is told of a fault that nobody foresaw."""
 EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -78,10 +79,16 @@ class Daemon:
         if now < self._judge_at:
             return
         self._judge_at = now + self.connected.settings.readiness.every
-        with suppress(CloudError, StoreError):  # the next round meets the same fault, and tells it
+        try:
             for change in readiness.record(self.connected, Kind.TEST, readiness.of(self.connected, Kind.TEST)):
                 if change.is_worse:
                     self.tell(f"{change.vm}: {change.text}")
+        except (CloudError, StoreError):
+            return  # the next round meets the same fault, and tells it
+        except ValueError as fault:  # rows of others that nobody foresaw: tests that run must be taken back all the same
+            self._news("readiness", f"! readiness could not be judged, report this: {str(fault)[:TOLD]}. The rest goes on")
+            return
+        self._news("readiness", "")
 
     def _pause(self, done: Round) -> timedelta:
         poll = self.connected.settings.engine.poll
@@ -134,7 +141,7 @@ class Daemon:
         """Keep nothing of specs that are no longer in the folder."""
         kept = {s.digest for s in specs}
         self._again = {k: v for k, v in self._again.items() if k in kept}
-        self._told = {k: v for k, v in self._told.items() if k in kept or k in ("fault", "specs")}
+        self._told = {k: v for k, v in self._told.items() if k in kept or k in ("fault", "specs", "readiness")}
 
     def _news(self, subject: str, text: str) -> None:
         if self._told.get(subject, "") != text:

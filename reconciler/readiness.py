@@ -122,8 +122,8 @@ def _assessment(found: Readiness, now: datetime) -> Assessment:
 
 
 def asked(source: Source) -> Spec:
-    """The plainest spec of a test of this VM."""
-    return _PLAINEST.model_copy(update={"vm": VmRef(uuid=source.key)})
+    """The plainest spec of a test of this VM. Its key is taken as it is: that it may be no uuid is a reason of its own."""
+    return _PLAINEST.model_copy(update={"vm": VmRef.model_construct(uuid=source.key)})
 
 
 _PLAINEST = Spec(

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from plans.observed import ActiveJob, Disk, NetworkMapping, PastFailover, Platform, Source
 from plans.placing import key_number
+from reconciler.store import identity
+from reconciler.store.identity import Identities
 from reconciler.store.rows import (
     ConfigRow,
     ContextRow,
@@ -29,6 +31,7 @@ from reconciler.store.rows import (
     is_true,
     number,
 )
+from specs.values import is_uuid
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 FULL = frozenset({"full", "initial"})
@@ -71,8 +74,10 @@ class _Fleet:
         self.jobs: dict[str, JobRow] = {j.id: j for j in rows.jobs}
         self.volumes: dict[str, VolumeRow] = {v.id: v for v in rows.volumes}
         self.contexts: dict[str, ContextRow] = {c.context_id: c for c in rows.contexts}
-        self.jobs_of = _grouped(self.jobs.values(), lambda job: job.source_vm_id.lower())
-        self.contexts_of = _grouped(self.contexts.values(), lambda context: context.vmware_vm_id.lower())
+        self.who = Identities(rows.contexts, rows.jobs)
+        self.vm_of = {j.id: self.who.job(j) for j in rows.jobs}
+        self.jobs_of = _grouped(self.jobs.values(), lambda job: self.vm_of[job.id])
+        self.contexts_of = _grouped(self.contexts.values(), lambda context: self.who.contexts[context.context_id])
         self.disks_of = _grouped(rows.disks, self._vm_of)
         self.active = {c.id: c for c in rows.configs if is_true(c.is_active)}
 
@@ -82,15 +87,15 @@ class _Fleet:
 
     @cached_property
     def mappings_of(self) -> dict[str, list[MappingRow]]:
-        return _grouped(self.rows.mappings, lambda row: self._identity(row.vm_id))
+        return _grouped(self.rows.mappings, lambda row: self.who.vm(row.vm_id, row.vm_context_id))
 
     @cached_property
     def failovers_of(self) -> dict[str, list[FailoverRow]]:
-        return _grouped(self.rows.failovers, lambda row: self._identity(row.vm_id))
+        return _grouped(self.rows.failovers, lambda row: self.who.vm(row.vm_id, row.vm_context_id))
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        return frozenset(key for key in self.jobs_of.keys() | self.disks_of.keys() if key)
+        return frozenset(key for key in self.jobs_of.keys() | self.disks_of.keys() | self.contexts_of.keys() if key)
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -104,17 +109,8 @@ class _Fleet:
     def sources(self) -> tuple[Source, ...]:
         return tuple(_source(self.facts(key)) for key in sorted(self.keys))
 
-    def _identity(self, vm: str) -> str:
-        """What a row calls its VM: a uuid of ours in our form, and anything else (a name, a context) as it stands."""
-        key = vm.lower()
-        return key if key in self.keys else vm
-
     def _vm_of(self, disk: DiskRow) -> str:
-        job = self.jobs.get(disk.job_id)
-        if job is not None:
-            return job.source_vm_id.lower()
-        context = self.contexts.get(disk.vm_context_id)
-        return (context.vmware_vm_id if context is not None else disk.vmware_uuid).lower()
+        return self.who.contexts.get(disk.vm_context_id) or self.vm_of.get(disk.job_id) or identity.key(disk.vmware_uuid)
 
     def _name(self, key: str) -> str:
         newest = _newest(self.jobs_of.get(key, ()))
@@ -131,7 +127,6 @@ class _Fleet:
         """All that is known of a VM."""
         jobs, disks = tuple(self.jobs_of.get(key, ())), tuple(self.disks_of.get(key, ()))
         contexts, name = tuple(sorted(self.contexts_of.get(key, ()))), self.names[key]
-        aliases = (key, contexts[0].context_id) if contexts else (key,)
         volumes = tuple([self.volumes.get(row.ossea_volume_id) for row in _current(disks, jobs).values()])
         by_name = self.mappings_of.get(name, ()) if name != key else ()
         failovers = self.failovers_of
@@ -144,13 +139,13 @@ class _Fleet:
             syncs=tuple([sync for job in jobs for sync in self.syncs_of.get(job.id, ())]),
             contexts=contexts,
             platform=self._platform(volumes),
-            mappings=tuple([row for alias in aliases for row in self.mappings_of.get(alias, ())]),
+            mappings=tuple(sorted(self.mappings_of.get(key, ()), key=lambda row: row.vm_id.lower() != key)),
             by_name=tuple(by_name),
             is_namesake=bool(by_name) and self.bearers[name] > 1,
             failovers=tuple(failovers.get(key, ())),
             others=tuple(
                 row
-                for alias in dict.fromkeys((key, name, *aliases[1:]))
+                for alias in dict.fromkeys((key, name))
                 for row in failovers.get(alias, ())
                 if row.status not in TERMINAL and row.job_id not in self.own
             )
@@ -219,7 +214,14 @@ def _source(facts: _Facts) -> Source:
         last_job_id=_last_success(jobs),
         platform=platform,
         last_failover=latest_failover(facts.failovers),
-        findings=(*([misplaced] if misplaced else ()), *_several(facts.contexts), *unreadable, *unsynced, *misnamed),
+        findings=(
+            *([misplaced] if misplaced else ()),
+            *_several(facts.contexts),
+            *_odd_jobs(facts),
+            *unreadable,
+            *unsynced,
+            *misnamed,
+        ),
     )
 
 
@@ -374,6 +376,13 @@ def _several(contexts: Sequence[ContextRow]) -> tuple[str, ...]:
     if len(contexts) < 2:
         return ()
     return (f"several contexts claim this VM: {', '.join(c.context_id for c in contexts)}; the first one is used",)
+
+
+def _odd_jobs(facts: _Facts) -> Iterator[str]:
+    """Replication jobs that belong to the VM by its context, and name it otherwise."""
+    for named in sorted({identity.key(job.source_vm_id) for job in facts.jobs} - {facts.key}):
+        how = "by another uuid" if is_uuid(named) else "not by its uuid"
+        yield f"replication jobs name this VM {how}, {named}; its context counts"
 
 
 # --- descriptions written by other programs ---------------------------------------------------------------------------

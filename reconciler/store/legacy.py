@@ -24,6 +24,7 @@ from plans.observed import Source
 from reconciler.store import joining, journal, tables
 from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown, refuse_old
 from reconciler.store.generation import Generation, recognise
+from reconciler.store.identity import Identities
 from reconciler.store.journal import Run
 from reconciler.store.rows import (
     NAMES,
@@ -42,11 +43,14 @@ from reconciler.store.rows import (
     number,
     required,
 )
+from specs.values import is_uuid
 
 MAX_ERROR = 60_000
 CONTEXT_RESERVED, CONTEXT_READY, CONTEXT_CLEANUP = "failed_over_test", "ready_for_failover", "cleanup_required"
 CONTEXTS = "vm_replication_contexts"
 DISCONNECTED = "disconnected"
+UUID = "-".join("_" * digits for digits in (8, 4, 4, 4, 12))
+"""A uuid as a pattern of LIKE."""
 
 # what is read of each table: the columns that must be there, and those that are used where they are there
 READ: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -155,16 +159,19 @@ class Legacy:
 
     def _rows_of(self, connection: sa.Connection, vm_key: str) -> Rows:
         """The rows that describe one VM, and perhaps some that do not."""
-        jobs = self._jobs_of.rows(connection, {"of": vm_key})
-        contexts = self._contexts(connection, vm_key)
-        of = {"of": vm_key, "jobs": [job.id for job in jobs], "contexts": [c.context_id for c in contexts]}
-        disks = self._disks_of.rows(connection, of)
-        return Rows(jobs=jobs, disks=disks, contexts=contexts)
+        of = {"of": vm_key, "contexts": [c.context_id for c in self._contexts(connection, vm_key)]}
+        jobs = self._jobs_of.rows(connection, of)
+        of |= {"jobs": [job.id for job in jobs], "contexts": [*of["contexts"], *{j.vm_context_id for j in jobs} - {""}]}
+        contexts = self._contexts_named.rows(connection, of) if self.has_contexts else []
+        return Rows(jobs=jobs, disks=self._disks_of.rows(connection, of), contexts=contexts)
 
     @cached_property
     def _jobs_of(self) -> Reading[JobRow]:
         table = self.tables["replication_jobs"]
-        return Reading(table, JobRow, _is(table.c.source_vm_id))
+        chosen = [_is(table.c.source_vm_id), table.c.source_vm_id.in_(_CONTEXTS)]
+        if "vm_context_id" in table.c:
+            chosen.append(table.c.vm_context_id.in_(_CONTEXTS))
+        return Reading(table, JobRow, sa.or_(*chosen))
 
     @cached_property
     def _disks_of(self) -> Reading[DiskRow]:
@@ -173,19 +180,38 @@ class Legacy:
         if "vmware_uuid" in disk:
             chosen.append(_is(disk.vmware_uuid))
         if "vm_context_id" in disk:
-            chosen.append(disk.vm_context_id.in_(sa.bindparam("contexts", expanding=True)))
+            chosen.append(disk.vm_context_id.in_(_CONTEXTS))
         return Reading(self.tables["vm_disks"], DiskRow, sa.or_(*chosen))
 
     @cached_property
-    def _contexts_of(self) -> Reading[ContextRow]:
+    def _contexts_named(self) -> Reading[ContextRow]:
         table = self.tables[CONTEXTS]
-        return Reading(table, ContextRow, _is(table.c.vmware_vm_id))
+        return Reading(table, ContextRow, table.c.context_id.in_(_CONTEXTS))
 
-    def _contexts(self, connection: sa.Connection, vm_key: str) -> list[ContextRow]:
-        if not self.has_contexts:
+    @cached_property
+    def _contexts_of(self) -> Reading[ContextRow]:
+        """The contexts of some VMs, and those that name no uuid: whose they are, their jobs tell."""
+        table = self.tables[CONTEXTS]
+        named = sa.func.lower(table.c.vmware_vm_id).in_(sa.bindparam("of", expanding=True))
+        return Reading(table, ContextRow, named | table.c.vmware_vm_id.not_like(UUID))
+
+    @cached_property
+    def _jobs_in(self) -> Reading[JobRow]:
+        table = self.tables["replication_jobs"]
+        return Reading(table, JobRow, table.c.vm_context_id.in_(_CONTEXTS))
+
+    def _contexts(self, connection: sa.Connection, *vm_keys: str) -> list[ContextRow]:
+        return [row for row, _ in self._whose(connection, vm_keys)]
+
+    def _whose(self, connection: sa.Connection, vm_keys: Collection[str]) -> list[tuple[ContextRow, str]]:
+        """The contexts of these VMs, each with the key of its VM."""
+        if not self.has_contexts or not vm_keys:
             return []
-        rows = self._contexts_of.rows(connection, {"of": vm_key})
-        return [row for row in rows if row.vmware_vm_id.lower() == vm_key]
+        rows = self._contexts_of.rows(connection, {"of": [key.lower() for key in vm_keys]})
+        unstated = [row.context_id for row in rows if not is_uuid(row.vmware_vm_id)]
+        has_jobs = unstated and "vm_context_id" in self.tables["replication_jobs"].c
+        who = Identities(rows, self._jobs_in.rows(connection, {"contexts": unstated}) if has_jobs else ())
+        return [(row, who.contexts[row.context_id]) for row in rows if who.contexts[row.context_id] in set(vm_keys)]
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -253,12 +279,8 @@ class Legacy:
 
     def overwritten(self, connection: sa.Connection, vm_keys: Collection[str]) -> frozenset[str]:
         """Those of these VMs, all reserved by a run, whose context says otherwise by now: somebody wrote into it."""
-        if not self.has_contexts or not vm_keys:
-            return frozenset()
-        context = self.tables[CONTEXTS].c
-        chosen = sa.func.lower(context.vmware_vm_id).in_(vm_keys) & (context.current_status != CONTEXT_RESERVED)
-        rows = Reading(self.tables[CONTEXTS], ContextRow, chosen).rows(connection)
-        return frozenset(row.vmware_vm_id.lower() for row in rows) & set(vm_keys)
+        found = self._whose(connection, vm_keys)
+        return frozenset(key for row, key in found if row.current_status != CONTEXT_RESERVED)
 
     def reserve_again(self, connection: sa.Connection, run: Run, now: datetime) -> None:
         """Put the context of a VM that is reserved back where it was, if somebody overwrote it, and tell of it.
@@ -291,6 +313,9 @@ class Legacy:
 
 def _by_id(row: MappingRow) -> int:
     return number(row.id)
+
+
+_CONTEXTS: sa.BindParameter[Any] = sa.bindparam("contexts", expanding=True)
 
 
 def _is(column: sa.Column[Any]) -> sa.ColumnElement[bool]:

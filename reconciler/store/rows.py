@@ -42,6 +42,7 @@ class JobRow(NamedTuple):
     v_center_host: str = ""
     progress_percent: str = ""
     replication_type: str = ""
+    vm_context_id: str = ""
 
 
 class DiskRow(NamedTuple):
@@ -110,6 +111,7 @@ class MappingRow(NamedTuple):
     destination_network_id: str
     destination_network_name: str
     is_test_network: str = ""
+    vm_context_id: str = ""
 
 
 class FailoverRow(NamedTuple):
@@ -122,6 +124,7 @@ class FailoverRow(NamedTuple):
     source_vm_name: str
     id: str = ""
     created_at: str = ""
+    vm_context_id: str = ""
 
 
 class ContextRow(NamedTuple):

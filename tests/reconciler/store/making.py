@@ -24,11 +24,10 @@ KEY = "4205a841-0265-f4bd-39a6-39fd92196f53"
 
 def plan(key: str = KEY, disks: int = 1, **wanted: Any) -> Plan:
     """A plan for a test of a VM with that key."""
-    source = replace(worlds.source(disks), key=key)
     spec = worlds.spec(vm=VmRef(name=key), **wanted)
-    found = planner.plan(spec, GoalKind.TESTING, worlds.world(source=source))
+    found = planner.plan(spec, GoalKind.TESTING, worlds.world(source=worlds.source(disks)))
     assert isinstance(found, Plan), found
-    return found
+    return replace(found, vm_key=key)
 
 
 def accepted(connection: sa.Connection, wanted: Plan) -> AcceptedSpec:

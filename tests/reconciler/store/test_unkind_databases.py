@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -123,16 +124,39 @@ def test_a_server_whose_time_zone_changes_in_the_midst_of_a_run_shifts_no_moment
         assert abs(shown[column] - moment.replace(tzinfo=None)) < timedelta(minutes=5), column
 
 
+KEY_OF = {"vm_replication_contexts": "context_id", "replication_jobs": "id", "vm_disks": "id"}
+
+
+def rows_about(house: Elsewhere, vm: str, generation: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows that make a VM known, by their table."""
+    contexts = ["vm_replication_contexts"] if generation == "g3" else []
+    kept = {name: house.rows(f"select * from {name}") for name in (*contexts, "replication_jobs", "vm_disks")}
+    jobs = [row for row in kept["replication_jobs"] if row["source_vm_id"].lower() == KEYS[vm]]
+    of_job = {job["id"] for job in jobs}
+    found = {"replication_jobs": jobs, "vm_disks": [row for row in kept["vm_disks"] if row["job_id"] in of_job]}
+    return {name: [row for row in kept[name] if row["vm_name"] == vm] for name in contexts} | found
+
+
+@pytest.mark.parametrize("generation", ["embedded on SQLite", "g1", "g3"])
+def test_disks_that_are_forgotten_in_the_midst_of_a_run_are_taken_back_all_the_same(generation: str, play: Play) -> None:
+    """What was moved is in our own journal."""
+    house = play(generation)
+    before = house.proof()
+    house.apply(PG)
+    house.edit(*(f"delete from vm_disks where id = {row['id']}" for row in rows_about(house, PG, generation)["vm_disks"]))
+    house.end(PG)
+    assert house.run(PG).state == "completed"
+    assert house.proof() == before
+
+
 @pytest.mark.parametrize("generation", ["embedded on SQLite", "g1", "g3"])
 def test_rows_that_are_deleted_in_the_midst_of_a_run_stop_it_until_they_are_back(generation: str, play: Play) -> None:
     house = play(generation)
     before = house.proof()
     house.apply(*BOTH)
-    kept = {name: house.rows(f"select * from {name}") for name in ("vm_disks", "replication_jobs")}
-    gone = [row for row in kept["replication_jobs"] if row["source_vm_id"].lower() == KEYS[PG]]
-    lost = [row for row in kept["vm_disks"] if row["job_id"] in {job["id"] for job in gone}]
-    house.edit(*(f"delete from vm_disks where id = {row['id']}" for row in lost))
-    house.edit(*(f"delete from replication_jobs where id = '{row['id']}'" for row in gone))
+    gone = rows_about(house, PG, generation)
+    for name, rows in reversed(gone.items()):
+        house.edit(*(f"delete from {name} where {KEY_OF[name]} = '{row[KEY_OF[name]]}'" for row in rows))
     house.advance(timedelta(minutes=2))
     house.end(DB3)
     assert house.run(DB3).state == "completed", "it stops nobody else"
@@ -141,7 +165,7 @@ def test_rows_that_are_deleted_in_the_midst_of_a_run_stop_it_until_they_are_back
     assert (house.run(PG).state, house.mutations()) == ("stuck", sent)
     assert "the replication system's database no longer lists this VM" in str(house.run(PG).reason)
     with house.connected.database.begin() as connection:
-        for name, rows in (("replication_jobs", gone), ("vm_disks", lost)):
+        for name, rows in gone.items():
             columns = ", ".join(rows[0]), ", ".join(f":{column}" for column in rows[0])
             connection.execute(sa.text(f"insert into {name} ({columns[0]}) values ({columns[1]})"), rows)
     house.end(PG)
