@@ -128,13 +128,14 @@ class Mappings:
         names = Counter(s.name for s in self.look.fleet.sources.values())
 
         def write(connection: Connection) -> None:
+            stored = mappings.held(connection, legacy)
             for change in (c for c in asked.changes if not c.is_none):
                 alone = names[change.source.name] == 1
                 if change.wanted is not None:
-                    mappings.put(connection, legacy, change.source, change.wanted, alone=alone, now=now, by=by)
+                    mappings.put(connection, legacy, stored, change.source, change.wanted, alone=alone, now=now, by=by)
                 else:
                     where = (change.source, change.adapter, change.is_test)
-                    mappings.take(connection, legacy, *where, alone=alone, now=now, by=by)
+                    mappings.take(connection, legacy, stored, *where, alone=alone, now=now, by=by)
 
         self.connected.database.written(write, looks=True)
 

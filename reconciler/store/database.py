@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -152,6 +152,9 @@ class Database:
             what = f"{fault.orig.args[1]} ({name})" if name in _NO_ROOM[:-1] else f"a character does not fit ({name})"
             then = "nothing of it was written; widen the column, or shorten the name or text that is meant"
             return ValueRefused(f"the database {self.shown} does not take a value: {what}. {then}")
+        if isinstance(fault, sa.exc.IntegrityError) and fault.orig is not None:
+            then = "nothing of it was written; look at what is there, and try again"
+            return ValueRefused(f"the database {self.shown} does not take a row: {fault.orig.args[-1]} ({name}). {then}")
         about_tls = _about_tls(fault)
         if about_tls is not None:
             return DatabaseUntrusted(f"the server of the database {self.shown} {about_tls}")
@@ -165,6 +168,21 @@ class Database:
             then = "check that the server runs, and user, password and address"
             return DatabaseUnreachable(f"the database {self.shown} does not answer ({name}): {then}")
         return fault
+
+
+def inserted(connection: Connection, statement: sa.Insert, values: Mapping[str, Any] | None = None) -> bool:
+    """Insert a row. False, and nothing is changed, where a key of the table leaves no room for it beside another row."""
+    try:
+        with connection.begin_nested():
+            connection.execute(statement, values)
+    except sa.exc.IntegrityError as fault:
+        if _name(fault) in _TAKEN:
+            return False
+        raise
+    return True
+
+
+_TAKEN = ("1062", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 
 
 def about(

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from plans.plan import Plan
 from reconciler.store import tables
-from reconciler.store.database import about
+from reconciler.store.database import about, inserted
 from specs.model import Spec
 
 t = tables.specs
@@ -90,10 +90,7 @@ def accept(connection: sa.Connection, plan: Plan, *, now: datetime, by: str, aga
             "reason": "another spec was accepted",
         }
         connection.execute(t.update().where(t.c.id == newest.id).values(superseded))
-    try:
-        with connection.begin_nested():
-            connection.execute(t.insert().values(_fresh(plan, now, by)))
-    except sa.exc.IntegrityError:
+    if not inserted(connection, t.insert().values(_fresh(plan, now, by))):
         return accept(connection, plan, now=now, by=by, again=again)  # another process was quicker: look again
     made = of(connection, plan.vm_key)
     if made is None:

@@ -22,7 +22,7 @@ from plans.actions import Action
 from plans.observed import Clone, GuestPoint, Placement, Point, RunFacts
 from plans.plan import Plan, Step
 from reconciler.store import inventory, tables
-from reconciler.store.database import Database, ValueRefused, about
+from reconciler.store.database import Database, ValueRefused, about, inserted
 from reconciler.store.inventory import AcceptedSpec
 from specs.model import Spec, Strategy
 
@@ -238,12 +238,7 @@ def take(connection: sa.Connection, vm_key: str, owner: str, now: datetime, ttl:
 def _first(connection: sa.Connection, wanted: Lease) -> Lease | None:
     """The first lease of a VM, unless somebody else was quicker."""
     row = {"vm_key": wanted.vm_key, "owner": wanted.owner, "fence": wanted.fence, "expires_at": wanted.expires_at}
-    try:
-        with connection.begin_nested():
-            connection.execute(tables.leases.insert().values(row))
-    except sa.exc.IntegrityError:
-        return None
-    return wanted
+    return wanted if inserted(connection, tables.leases.insert().values(row)) else None
 
 
 def take_all(
@@ -337,11 +332,8 @@ def open_run(
         "created_at": now,
         "strategy": plan.strategy,
     }
-    try:
-        with connection.begin_nested():
-            connection.execute(_NEW_RUN, {**values, "open_of": plan.vm_key, "spec": accepted.raw_spec})
-    except sa.exc.IntegrityError:
-        raise Fenced(f"{plan.vm} has a run that has not ended") from None
+    if not inserted(connection, _NEW_RUN, {**values, "open_of": plan.vm_key, "spec": accepted.raw_spec}):
+        raise Fenced(f"{plan.vm} has a run that has not ended")
     opened = Run(**values)
     rows = _append(connection, opened, plan.steps, Direction.THERE, (0, 0))
     event(connection, now, opened, None, "opened", f"{plan.goal}, {len(plan.steps)} steps, {plan.digest}")

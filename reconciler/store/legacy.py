@@ -149,13 +149,10 @@ class Legacy:
         table = self.tables.get(NAMES[row])
         return Reading(table, row).rows(connection) if table is not None else []
 
-    def overflow(self, connection: sa.Connection, vm_key: str | None = None) -> list[MappingRow]:
-        """The mappings, of one VM or of all, for which the replication system's table has no room; it stands in ours."""
+    def overflow(self, connection: sa.Connection) -> list[MappingRow]:
+        """The mappings for which the replication system's table has no room; they stand in ours."""
         own = tables.network_mappings
-        if not sa.inspect(connection).has_table(own.name):
-            return []
-        where = None if vm_key is None else own.c.vm_id == vm_key
-        return Reading(own, MappingRow, where).rows(connection)
+        return Reading(own, MappingRow).rows(connection) if sa.inspect(connection).has_table(own.name) else []
 
     def _rows_of(self, connection: sa.Connection, vm_key: str) -> Rows:
         """The rows that describe one VM, and perhaps some that do not."""
@@ -208,10 +205,17 @@ class Legacy:
         if not self.has_contexts or not vm_keys:
             return []
         rows = self._contexts_of.rows(connection, {"of": [key.lower() for key in vm_keys]})
-        unstated = [row.context_id for row in rows if not is_uuid(row.vmware_vm_id)]
-        has_jobs = unstated and "vm_context_id" in self.tables["replication_jobs"].c
-        who = Identities(rows, self._jobs_in.rows(connection, {"contexts": unstated}) if has_jobs else ())
+        who = self._identities(connection, rows)
         return [(row, who.contexts[row.context_id]) for row in rows if who.contexts[row.context_id] in set(vm_keys)]
+
+    def identities(self, connection: sa.Connection) -> Identities:
+        """Which VM every context means."""
+        return self._identities(connection, self.read(connection, ContextRow))
+
+    def _identities(self, connection: sa.Connection, contexts: Sequence[ContextRow]) -> Identities:
+        unstated = [row.context_id for row in contexts if not is_uuid(row.vmware_vm_id)]
+        has_jobs = unstated and "vm_context_id" in self.tables["replication_jobs"].c
+        return Identities(contexts, self._jobs_in.rows(connection, {"contexts": unstated}) if has_jobs else ())
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,15 @@
 """Network mappings written: one row put or taken away at a time, in the generation's own columns.
 
 `reconciler.networks` calls it with what a person asked for, after looking at the cloud; `store.legacy` reads what stands
-here. Where the key of the replication system's table allows one mapping a source network only (G1), the second variant goes
-to a table of ours, and both are read together. Nobody's key is changed: the replication system would make it again.
+here. Where a key of the replication system's table leaves no room (of G1 for a second variant of a source network, of others
+for networks whose names its collation does not tell apart), the mapping goes to a table of ours, and both are read together.
+Nobody's key is changed: the replication system would make it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +18,11 @@ import sqlalchemy as sa
 
 from plans.observed import NetworkMapping, Source
 from reconciler.store import journal, tables
-from reconciler.store.database import StoreError
+from reconciler.store.database import StoreError, inserted
 from reconciler.store.legacy import Legacy
 from reconciler.store.rows import MappingRow, is_true, number
 
 TABLE = "network_mappings"
-ONE_A_SOURCE: set[str | None] = {"vm_id", "source_network_name"}
 KIND = "mapping"
 t = tables.network_mappings
 
@@ -40,14 +41,28 @@ class Stored:
     mapping: NetworkMapping
 
 
-def of(connection: sa.Connection, legacy: Legacy, source: Source, alone: bool) -> tuple[Stored, ...]:
+Held = Mapping[str, Sequence[Stored]]
+"""Mappings by what their rows mean: the key of a VM, or a name."""
+
+
+def held(connection: sa.Connection, legacy: Legacy) -> Held:
+    """All mappings there are, those that win first."""
+    who, found = legacy.identities(connection), defaultdict[str, list[Stored]](list)
+    for row in legacy.read(connection, MappingRow):
+        vm = who.vm(row.vm_id, row.vm_context_id)
+        found[vm].append(Stored(TABLE, number(row.id), row.vm_id, _mapping(row)))
+    for vm, rows in found.items():
+        rows.sort(key=lambda s: (s.vm_id.lower() != vm, s.id))
+    for row in legacy.overflow(connection):
+        found[row.vm_id].append(Stored(t.name, None, row.vm_id, _mapping(row)))
+    return found
+
+
+def of(stored: Held, source: Source, alone: bool) -> tuple[Stored, ...]:
     """The rows that count for a VM, those that win first; rows under its name only if it bears it `alone`."""
-    theirs = [Stored(TABLE, number(row.id), row.vm_id, _mapping(row)) for row in legacy.read(connection, MappingRow)]
-    by_key = (s for s in theirs if s.vm_id.lower() == source.key)
-    by_context = (s for s in theirs if s.vm_id == source.context_id)
-    by_name = (s for s in theirs if alone and s.vm_id == source.name)
-    ours = (Stored(t.name, None, row.vm_id, _mapping(row)) for row in legacy.overflow(connection, source.key))
-    return (*by_key, *by_context, *by_name, *ours)
+    own, by_name = stored.get(source.key, ()), stored.get(source.name, ()) if alone else ()
+    theirs, ours = ([s for s in own if (s.table == t.name) is is_ours] for is_ours in (False, True))
+    return (*theirs, *by_name, *ours)
 
 
 def _mapping(row: MappingRow) -> NetworkMapping:
@@ -56,10 +71,18 @@ def _mapping(row: MappingRow) -> NetworkMapping:
 
 
 def put(
-    connection: sa.Connection, legacy: Legacy, source: Source, wanted: NetworkMapping, *, alone: bool, now: datetime, by: str
+    connection: sa.Connection,
+    legacy: Legacy,
+    stored: Held,
+    source: Source,
+    wanted: NetworkMapping,
+    *,
+    alone: bool,
+    now: datetime,
+    by: str,
 ) -> Stored | None:
     """Map a source network of a VM, in place of what it was mapped to. Returns what stood before; an event tells of it."""
-    before = _standing(of(connection, legacy, source, alone), wanted.source, wanted.is_test)
+    before = _standing(of(stored, source, alone), wanted.source, wanted.is_test)
     if before is not None and before.mapping == wanted:
         return before
     if before is None:
@@ -73,6 +96,7 @@ def put(
 def take(
     connection: sa.Connection,
     legacy: Legacy,
+    stored: Held,
     source: Source,
     network: str,
     is_test: bool,
@@ -82,7 +106,7 @@ def take(
     by: str,
 ) -> tuple[Stored, ...]:
     """Take away every row that maps this source network of a VM in this variant. Returns them; tells of it in an event."""
-    found = _alike(of(connection, legacy, source, alone), network, is_test)
+    found = _alike(of(stored, source, alone), network, is_test)
     for row in found:
         table = t if row.table == t.name else legacy.tables[TABLE]
         _demand(connection.execute(table.delete().where(_chosen(table, row))).rowcount, row)
@@ -106,32 +130,11 @@ def _insert(
     table = legacy.tables[TABLE]
     destination = {"destination_network_id": wanted.network_id, "destination_network_name": wanted.network_name}
     row = {"vm_id": source.key, "source_network_name": wanted.source, **destination, "is_test_network": wanted.is_test}
-    if _is_taken(connection, legacy, source, wanted):
-        connection.execute(t.insert().values(**row, made_at=now, made_by=by[:255]))
-        return
     made = {"vm_context_id": source.context_id, "vmware_vm_id": source.key, "created_at": now.replace(tzinfo=None)}
     values = {**row, **made, **_judged(wanted, now)}
-    connection.execute(table.insert().values({k: v for k, v in values.items() if k in table.c}))
-
-
-def _is_taken(connection: sa.Connection, legacy: Legacy, source: Source, wanted: NetworkMapping) -> bool:
-    """Whether the key of the replication system's table leaves no room for this variant beside the other one."""
-    if "is_test_network" in legacy.tables[TABLE].c and not _one_a_source(connection):
-        return False
-    rows = legacy.read(connection, MappingRow)
-    return any(r.vm_id.lower() == source.key and _same_key(r.source_network_name, wanted.source) for r in rows)
-
-
-def _same_key(one: str, other: str) -> bool:
-    """Whether the collations of that table may take two names for one: case and trailing blanks do not count there."""
-    return one.rstrip().casefold() == other.rstrip().casefold()
-
-
-def _one_a_source(connection: sa.Connection) -> bool:
-    look = sa.inspect(connection)
-    keys: list[set[str | None]] = [set(key["column_names"]) for key in look.get_unique_constraints(TABLE)]
-    keys += [set(index["column_names"]) for index in look.get_indexes(TABLE) if index["unique"]]
-    return ONE_A_SOURCE in keys
+    told_apart = "is_test_network" in table.c or not wanted.is_test
+    if not told_apart or not inserted(connection, table.insert().values({k: v for k, v in values.items() if k in table.c})):
+        connection.execute(t.insert().values(**row, made_at=now, made_by=by[:255]))
 
 
 def _update(connection: sa.Connection, legacy: Legacy, before: Stored, wanted: NetworkMapping, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from plans.observed import NetworkMapping, Source
 from reconciler.store import journal, legacy, mappings
-from reconciler.store.database import Database, upgrade
+from reconciler.store.database import Database, ValueRefused, upgrade
 from tests.reconciler.store import generations, vms
 from tests.reconciler.store.conftest import Furnish
 from tests.reconciler.store.vms import Vm
@@ -39,14 +40,18 @@ class Desk:
     def mapped(self, vm: Vm) -> dict[tuple[str, bool], str]:
         return {(m.source, m.is_test): m.network_id for m in self.source(vm).mappings}
 
-    def put(self, vm: Vm, wanted: NetworkMapping) -> mappings.Stored | None:
+    def put(self, vm: Vm, wanted: NetworkMapping, source: Source | None = None) -> mappings.Stored | None:
         with self.database.begin() as connection:
-            return mappings.put(connection, self.adopted, self.source(vm), wanted, alone=True, now=NOW, by="ann")
+            stored = mappings.held(connection, self.adopted)
+            meant = source or self.source(vm)
+            return mappings.put(connection, self.adopted, stored, meant, wanted, alone=True, now=NOW, by="ann")
 
     def take(self, vm: Vm, *, is_test: bool) -> tuple[mappings.Stored, ...]:
         with self.database.begin() as connection:
-            found = self.source(vm)
-            return mappings.take(connection, self.adopted, found, "VM Network", is_test, alone=True, now=NOW, by="ann")
+            stored, found = mappings.held(connection, self.adopted), self.source(vm)
+            return mappings.take(
+                connection, self.adopted, stored, found, "VM Network", is_test, alone=True, now=NOW, by="ann"
+            )
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         with self.database.read() as connection:
@@ -129,7 +134,7 @@ def test_the_same_mapping_once_more_writes_and_tells_nothing(desk: Desk, generat
 def test_a_row_that_somebody_changed_meanwhile_is_not_overwritten(desk: Desk, generation: str) -> None:
     with desk.database.begin() as connection:
         found = desk.source(ONE)
-        (row,) = [s for s in mappings.of(connection, desk.adopted, found, alone=True) if s.mapping.is_test]
+        (row,) = [s for s in mappings.of(mappings.held(connection, desk.adopted), found, alone=True) if s.mapping.is_test]
         connection.execute(sa.text(f"update network_mappings set destination_network_id = 'theirs' where id = {row.id}"))
         with pytest.raises(mappings.MappingChanged, match=f"row {row.id} of network_mappings was changed"):
             mappings._update(connection, desk.adopted, row, mapping("ours", is_test=True), NOW)
@@ -140,5 +145,42 @@ def test_a_row_that_somebody_changed_meanwhile_is_not_overwritten(desk: Desk, ge
 def test_rows_under_a_name_that_others_bear_are_left_alone(desk: Desk, generation: str) -> None:
     found = desk.source(NAMED)
     with desk.database.begin() as connection:
-        assert mappings.take(connection, desk.adopted, found, "VM Network", True, alone=False, now=NOW, by="ann") == ()
+        stored = mappings.held(connection, desk.adopted)
+        assert (
+            mappings.take(connection, desk.adopted, stored, found, "VM Network", True, alone=False, now=NOW, by="ann") == ()
+        )
     assert ("VM Network", True) in desk.mapped(NAMED), generation
+
+
+SIBLINGS = Vm(73, "siblings", mapped=(), adapters=('{"adapters":[{"network":"VM Network"},{"network":"vm network"}]}',))
+
+
+@every_generation
+def test_source_networks_that_a_collation_takes_for_one_are_both_mapped(furnish: Furnish, generation: str) -> None:
+    desk = Desk(furnish(generation, vms.rows(SIBLINGS)))
+    for number, (source, is_test) in enumerate((s, t) for s in ("VM Network", "vm network") for t in (True, False)):
+        desk.put(SIBLINGS, mapping(f"net-{number}", is_test=is_test, source=source))
+    assert sorted(desk.mapped(SIBLINGS).values()) == ["net-0", "net-1", "net-2", "net-3"]
+    desk.put(SIBLINGS, mapping("other", is_test=True, source="vm network"))
+    assert sorted(desk.mapped(SIBLINGS).values()) == ["net-0", "net-1", "net-3", "other"]
+
+
+@pytest.mark.parametrize("generation", ["g3"])
+def test_a_row_of_the_vm_s_context_is_the_vm_s_whatever_it_calls_it(desk: Desk, generation: str) -> None:
+    with desk.database.begin() as connection:
+        connection.execute(sa.text("UPDATE network_mappings SET vm_id = CONCAT('odd-', vm_id)"))
+    before = len(desk.rows("network_mappings"))
+    desk.put(ONE, mapping("test-9", is_test=True))
+    assert (desk.mapped(ONE)["VM Network", True], len(desk.rows("network_mappings"))) == ("test-9", before), generation
+    (taken,) = desk.take(ONE, is_test=True)
+    assert taken.vm_id == f"odd-{vms.uuid(ONE.number)}"
+    assert ("VM Network", True) not in desk.mapped(ONE)
+    assert ("VM Network", True) in desk.mapped(OTHER)
+
+
+@pytest.mark.parametrize("generation", ["g3"])
+def test_what_a_key_refuses_elsewhere_is_told_in_a_sentence(desk: Desk, generation: str) -> None:
+    gone = replace(desk.source(ONE), context_id="gone")
+    wanted = mapping("x", is_test=True, source="Second")
+    with pytest.raises(ValueRefused, match=r"does not take a row: .*foreign key.*\(1452\)\. nothing of it was written"):
+        desk.put(ONE, wanted, source=gone)
