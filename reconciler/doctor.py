@@ -18,7 +18,7 @@ from reconciler.cloudstack.errors import CloudError, NotAllowed, Unauthorised
 from reconciler.loop import Look
 from reconciler.source.reach import Reach, SourceSide, reachable
 from reconciler.store import journal, upkeep
-from reconciler.store.database import StoreError, upgrade
+from reconciler.store.database import StoreError
 from reconciler.store.journal import RunState
 from reconciler.wiring import Connected
 
@@ -177,4 +177,4 @@ def fixes(seen: Seen) -> tuple[Fix, ...]:
 
 
 def _upgrade(connected: Connected) -> str:
-    return "done" if upgrade(connected.database) else "it was done already"
+    return "done" if upkeep.upgrade(connected.database) else "it was done already"

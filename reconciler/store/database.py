@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.sql import operators, visitors
 
+from reconciler.store import tables
+
 OLDEST = (10, 5)
 """The oldest MariaDB that is accepted."""
 BUSY_MS = 5000
@@ -72,6 +74,10 @@ class ValueRefused(StoreError):
 
 class ServerTooOld(StoreError):
     """The server is older than what this program knows how to speak to."""
+
+
+class ProgramTooOld(StoreError):
+    """Our tables are of a version that a newer program made."""
 
 
 class SchemaUnknown(StoreError):
@@ -332,11 +338,28 @@ def refuse_old(database: Database, connection: Connection) -> None:
         raise ServerTooOld(f"{what}: upgrade it to {oldest} or newer")
 
 
+def refuse_newer(database: Database, connection: Connection) -> None:
+    """Raise `ProgramTooOld` where our tables are of a version that this program does not know."""
+    if not sa.inspect(connection).has_table(tables.VERSION_TABLE):
+        return
+    found = connection.execute(_VERSIONS).scalars().all()
+    newer = [version for version in found if version > tables.VERSION]
+    if newer:
+        what = (
+            f"our tables in the database {database.shown} are of version {newer[0]}, and this program knows {tables.VERSION}"
+        )
+        raise ProgramTooOld(f"{what}: nothing was written; use the release of this tool that upgraded them, or a newer one")
+
+
+_VERSIONS = sa.select(sa.column("version_num", sa.String)).select_from(sa.table(tables.VERSION_TABLE))
+
+
 def upgrade(database: Database) -> bool:
     """Create or upgrade our own tables. Returns whether anything was to be done; touches nobody else's tables."""
     from migrations import run
 
     with database.read() as connection:
         refuse_old(database, connection)
+        refuse_newer(database, connection)
     with database.begin() as connection:
         return run.upgrade(connection)

@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from plans.observed import Source
 from reconciler.store import joining, journal, tables
-from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown, refuse_old
+from reconciler.store.database import Database, DatabaseMissing, SchemaUnknown, refuse_newer, refuse_old
 from reconciler.store.generation import Generation, recognise
 from reconciler.store.identity import Identities
 from reconciler.store.journal import Run
@@ -371,9 +371,10 @@ def _fitting(text: str) -> str:
 
 
 def adopt(database: Database) -> Legacy:
-    """Look at the server and the tables that are there. Raises `ServerTooOld`, or as `recognised` does."""
+    """Look at the server and the tables that are there. Raises `ServerTooOld`, `ProgramTooOld`, or as `recognised` does."""
     with database.read() as connection:
         refuse_old(database, connection)
+        refuse_newer(database, connection)
     return recognised(database)
 
 

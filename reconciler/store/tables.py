@@ -18,6 +18,8 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = sa.MetaData(naming_convention=NAMES)
+VERSION_TABLE, VERSION = "fr_schema_version", "0005"
+"""Where the version of these tables stands, and that which is described here: the newest in `migrations`."""
 
 KEY = sa.String(255)
 UUID = sa.String(36)

@@ -70,11 +70,14 @@ def _refuse_without_rights(connection: sa.Connection, database: Database) -> Non
 def downgrade(database: Database, to: str) -> bool:
     """Bring our tables back to a version, or with `base` remove them. Returns whether there was anything to do.
 
-    Raises `StillNeeded` while runs are open, or where replicas that a test left written would be forgotten.
+    Raises `StillNeeded` while runs are open, or where something would be forgotten that no other place knows: which replicas
+    a test left written, and mappings that stand in our table.
     """
     known = (run.BASE, *run.versions())
     if to not in known:
         raise StoreError(f'there is no version "{to}" of our tables: say one of {", ".join(known)}')
+    with database.read() as connection:
+        databases.refuse_newer(database, connection)
     with database.begin() as connection:
         return run.downgrade(connection, to, lambda: _refuse(connection, database, to))
 
@@ -87,11 +90,25 @@ def _refuse(connection: sa.Connection, database: Database, to: str) -> None:
             f"our tables in {database.shown} stay as they are: {len(open_)} runs need them ({', '.join(open_[:3])}"
             f"{', …' if len(open_) > 3 else ''}); end them with `failover end`, then try again"
         )
-    if to == run.BASE and (dirty := connection.execute(sa.select(sa.func.count(tables.dirty.c.volume_id))).scalar()):
-        raise StillNeeded(
-            f"our tables in {database.shown} stay as they are: they alone know that {dirty} replicas were left written by a "
-            "test; let full syncs make them clean first"
-        )
+    for since, table, kept in _ONLY_HERE:
+        goes = sa.inspect(connection).has_table(table.name) and (to == run.BASE or to < since)
+        if goes and (count := connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()):
+            raise StillNeeded(f"our tables in {database.shown} stay as they are: {kept.format(count=count)}")
+
+
+# what no other place knows, with the version that brought it
+_ONLY_HERE = (
+    (
+        "0003",
+        tables.dirty,
+        "they alone know that {count} replicas were left written by a test; let full syncs make them clean first",
+    ),
+    (
+        "0004",
+        tables.network_mappings,
+        "they alone hold {count} network mappings that network_mappings has no room for; unmap them first",
+    ),
+)
 
 
 # --- a look at everything ---------------------------------------------------------------------------------------------
@@ -203,6 +220,8 @@ def _pattern(where: str) -> str:
 def _ours(connection: sa.Connection) -> Finding:
     now, newest = run.current(connection), run.head()
     wrong = None if now == newest else f"run `failover db upgrade`: the newest version is {newest}"
+    if now is not None and now > tables.VERSION:
+        wrong = f"a newer release made them, and this one knows {newest} only: use that release"
     return Finding("ours", f"version {now}" if now else "no tables", wrong)
 
 

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from migrations import run
-from reconciler.store import tables, upkeep
-from reconciler.store.database import Database, StoreError, upgrade
+from reconciler.store import journal, legacy, tables, upkeep
+from reconciler.store.database import Database, ProgramTooOld, StoreError, upgrade
 from reconciler.store.upkeep import StillNeeded
 from tests.mariadb import PASSWORD, Server
-from tests.reconciler.store import generations, making
+from tests.reconciler.store import generations, making, vms
 from tests.reconciler.store.conftest import Furnish
 from tests.reconciler.store.test_migrations import shape
 
@@ -75,12 +75,78 @@ def test_our_tables_stay_while_a_run_is_open(store: Database, to: str) -> None:
     assert shape(store) == before
 
 
-def test_our_tables_stay_while_they_alone_know_of_a_dirty_replica(store: Database) -> None:
+@pytest.mark.parametrize("to", ["base", "0001", "0002", "0003", "0004"])
+def test_our_tables_stay_while_they_alone_know_of_a_dirty_replica(store: Database, to: str) -> None:
     with store.begin() as connection:
-        row = {"volume_id": "v", "vm_key": making.KEY, "run_id": "r", "since": making.NOW}
+        row = {"volume_id": "v", "vm_key": making.KEY, "run_id": "r", "since": making.NOW, "full_sync": 7}
         connection.execute(tables.dirty.insert().values(row))
-    with pytest.raises(StillNeeded, match="1 replicas were left written"):
-        upkeep.downgrade(store, run.BASE)
+    if to in ("0003", "0004"):
+        assert upkeep.downgrade(store, to)
+        assert upgrade(store)
+    else:
+        with pytest.raises(StillNeeded, match="1 replicas were left written"):
+            upkeep.downgrade(store, to)
+    with store.read() as connection:
+        assert connection.execute(sa.select(tables.dirty.c.full_sync)).scalar() == 7
+
+
+@pytest.mark.parametrize("to", ["base", "0003", "0004"])
+def test_our_tables_stay_while_they_alone_hold_mappings(store: Database, to: str) -> None:
+    names = ("vm_id", "source_network_name", "destination_network_id", "destination_network_name", "made_by")
+    with store.begin() as connection:
+        row = {**dict.fromkeys(names, "x"), "is_test_network": True, "made_at": making.NOW}
+        connection.execute(tables.network_mappings.insert().values(row))
+    if to == "0004":
+        assert upkeep.downgrade(store, to)
+        assert upgrade(store)
+    else:
+        with pytest.raises(StillNeeded, match=r"alone hold 1 network mappings.*unmap them first"):
+            upkeep.downgrade(store, to)
+    with store.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(tables.network_mappings)).scalar() == 1
+
+
+@pytest.mark.parametrize("generation", ["embedded on SQLite", "g1", "g3"])
+def test_a_replica_left_written_by_an_older_version_stays_dirty_until_a_sync_after_the_upgrade(
+    furnish: Furnish, generation: str
+) -> None:
+    database = furnish(generation, vms.rows())
+    upgrade(database)
+    upkeep.downgrade(database, "0002")
+    with database.begin() as connection:
+        row = {"v": vms.volume(6), "k": vms.uuid(6), "t": "2025-08-01 00:00:00"}
+        connection.execute(sa.text("INSERT INTO fr_dirty (volume_id, vm_key, run_id, since) VALUES (:v, :k, 'r', :t)"), row)
+    assert upgrade(database)
+    with database.read() as connection:
+        marks = journal.dossiers(connection, [vms.uuid(6)])[vms.uuid(6)].dirty
+        (source,) = (s for s in legacy.adopt(database).sources(connection) if s.key == vms.uuid(6))
+    assert source.disks[0].full_sync is not None, "there was one before it was written"
+    assert source.unsynced_since(marks) == {vms.volume(6)}
+
+
+def made_by_a_newer_release(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '0099'"))
+
+
+def test_the_version_that_the_program_knows_is_the_newest_migration() -> None:
+    assert (run.VERSION_TABLE, run.head()) == (tables.VERSION_TABLE, tables.VERSION)
+
+
+@pytest.mark.parametrize("generation", ["embedded on SQLite", "g3"])
+def test_tables_that_a_newer_release_made_are_left_alone_and_told(furnish: Furnish, generation: str) -> None:
+    database = furnish(generation, vms.rows())
+    upgrade(database)
+    made_by_a_newer_release(database)
+    before = shape(database)
+    for work in (legacy.adopt, upgrade, upkeep.upgrade, lambda d: upkeep.downgrade(d, run.BASE)):
+        with pytest.raises(ProgramTooOld, match=r"of version 0099, and this program knows .* use the release"):
+            work(database)
+    assert shape(database) == before
+    assert upkeep.versions(database) == ("0099", run.head())
+    wrong = next(f.wrong for f in upkeep.check(database) if f.what == "ours")
+    assert wrong is not None
+    assert wrong.startswith("a newer release made them")
 
 
 def test_a_run_under_way_survives_an_upgrade(store: Database) -> None:
