@@ -288,7 +288,7 @@ def _templates(seen: Seen) -> tuple[Template, ...]:
 
 @check("template.exists", C, "a guest is deployed from it", "correct `template_id` in ossea_configs")
 def _template(seen: Seen) -> Verdict:
-    there = None if seen.templates is None else ((t.id, t.name) for t in seen.templates)
+    there = None if seen.templates is None else ((t.id, t.id) for t in seen.templates)
     return _every(seen, lambda p: p.template_id, there)
 
 
@@ -353,7 +353,7 @@ def _offerings(seen: Seen) -> tuple[Offering, ...]:
 
 @check("service-offering.exists", C, "a guest is deployed by it", "correct `service_offering_id` in ossea_configs")
 def _offering(seen: Seen) -> Verdict:
-    there = None if seen.offerings is None else ((o.id, o.name) for o in seen.offerings)
+    there = None if seen.offerings is None else ((o.id, o.id) for o in seen.offerings)
     return _every(seen, lambda p: p.service_offering_id, there)
 
 

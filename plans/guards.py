@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from plans import bubble, placing, strategies
-from plans.observed import Disk, Network, Place, World
+from plans.observed import Disk, Machine, Network, Place, Platform, World
 from specs.model import Spec, State
 from specs.values import is_uuid
 
@@ -33,6 +33,8 @@ PASSING = frozenset({"ACTIVE_JOBS"})
 
 FAILED_OVER = frozenset({"failed_over_test", "failed_over_live"})
 """What a VM's context is while a failover has it."""
+BEGINS = frozenset({"discovered", "replicating", "ready_for_failover", "completed", "failed"})
+"""What a VM's context may be before a failover, if no job of it runs."""
 
 
 def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
@@ -40,7 +42,7 @@ def reasons(spec: Spec, world: World) -> tuple[Reason, ...]:
     return tuple(reason for guard in GUARDS for reason in guard(spec, world))
 
 
-SPARED = frozenset({"NEVER_SYNCED"})
+SPARED = frozenset({"NEVER_SYNCED", "NOT_REPLICATED"})
 """Codes that `skip_validation` leaves out: the guest may find nothing to boot, but nothing is lost and all goes back."""
 
 
@@ -94,6 +96,10 @@ def _described(_spec: Spec, world: World) -> Iterator[Reason]:
         yield Reason("VM_UNDESCRIBED", f"the database knows no CPU and memory of {source.name}", fix)
     if not source.disks:
         yield Reason("NO_DISKS", f"the database lists no disk of {source.name}", f"replicate {source.name} once")
+    elif source.last_job_id is None and not source.active_jobs:
+        yield Reason(
+            "NOT_REPLICATED", f"no replication of {source.name} was ever completed", f"replicate {source.name} once"
+        )
 
 
 def _platform(_spec: Spec, world: World) -> Iterator[Reason]:
@@ -107,6 +113,29 @@ def _platform(_spec: Spec, world: World) -> Iterator[Reason]:
     elif world.appliance.state not in ("Running", "Stopped"):
         text = f"the appliance {world.appliance.name} is {world.appliance.state}"
         yield Reason("APPLIANCE_NOT_READY", text, "wait until it is Running")
+    else:
+        yield from _catalog(world, world.source.platform, world.appliance)
+
+
+def _catalog(world: World, platform: Platform, appliance: Machine) -> Iterator[Reason]:
+    """What the configuration names and no guest can be made of; a list that is not shown tells nothing."""
+    known, where = world.catalog, f"in the row {platform.config} of ossea_configs"
+    if known is None:
+        return
+    homes = [z for z in known.zones or () if z.id == appliance.zone_id]
+    if platform.zone and homes and platform.zone not in (homes[0].id, homes[0].name):
+        text = f"the zone {platform.zone} is not that of the appliance, {homes[0].name}, which no replica can leave"
+        yield Reason("PLATFORM_NOT_VALID", text, f"correct `zone` {where}")
+    templates = {t.id: t for t in known.templates or ()}
+    if known.templates is not None and platform.template_id not in templates:
+        text = f"CloudStack shows no template {platform.template_id or '(none is named)'}"
+        yield Reason("PLATFORM_NOT_VALID", text, f"correct `template_id` {where}")
+    elif known.templates is not None and not templates[platform.template_id].is_ready:
+        text = f"the template {templates[platform.template_id].name} is not ready"
+        yield Reason("PLATFORM_NOT_VALID", text, "wait for its download, or name another one")
+    if known.offerings is not None and platform.service_offering_id not in {o.id for o in known.offerings}:
+        text = f"CloudStack shows no service offering {platform.service_offering_id or '(none is named)'}"
+        yield Reason("PLATFORM_NOT_VALID", text, f"correct `service_offering_id` {where}")
 
 
 def _idle(_spec: Spec, world: World) -> Iterator[Reason]:
@@ -127,6 +156,10 @@ def _context(_spec: Spec, world: World) -> Iterator[Reason]:
         yield Reason(
             "CLEANUP_REQUIRED", f"the replication system says that {name} needs a clean-up", f"run a full sync of {name}"
         )
+    elif status is not None and status not in BEGINS:
+        text = f"the context of {name} has the status {status}, which says nothing of whether it may be failed over"
+        fix = f"see what became of {name}, and correct current_status in vm_replication_contexts"
+        yield Reason("CONTEXT_NOT_KNOWN", text, fix)
     elif status == "replicating" and not world.source.active_jobs:
         text = f"the replication system says that it replicates {name}, though it lists no job"
         yield Reason("ACTIVE_JOBS", text, f"wait for it; if nothing runs, correct the context of {name}")

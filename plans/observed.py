@@ -178,6 +178,15 @@ class Offering:
 
 
 @dataclass(frozen=True, slots=True)
+class Catalog:
+    """What guests can be made of, as the account is shown it; a list that its role does not have is None."""
+
+    zones: tuple[Zone, ...] | None
+    templates: tuple[Template, ...] | None
+    offerings: tuple[Offering, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this cloud and this account can do.
 
@@ -371,7 +380,8 @@ class RunFacts:
 class Estate:
     """Everything one look found, by id. A look that is not complete is no estate at all.
 
-    What hangs on one VM, and what was made of one volume, is found without going through everything.
+    What hangs on one VM, and what was made of one volume, is found without going through everything. There is a `catalog`
+    where somebody is about to plan; it is not looked at again while runs are under way.
     """
 
     looked_at: datetime
@@ -381,6 +391,7 @@ class Estate:
     snapshots: Mapping[str, VolumeSnapshot]
     vm_snapshots: Mapping[str, VmSnapshot]
     networks: Mapping[str, Network]
+    catalog: Catalog | None = None
 
     @cached_property
     def volumes_on(self) -> Mapping[str | None, Sequence[Volume]]:
@@ -440,6 +451,7 @@ class World:
     names_taken: frozenset[str] = frozenset()
     claimed_volumes: Mapping[str, str] = field(default_factory=dict)
     test_networks: frozenset[str] = frozenset()
+    catalog: Catalog | None = None
 
     def replica(self, disk: Disk) -> Volume | None:
         """The volume that holds this disk, or None when the database names none or the cloud lacks it."""

@@ -59,8 +59,14 @@ def _rule(
 
 NOT_CHECKED = "NOT_CHECKED"
 RULES: tuple[Rule, ...] = (
-    _rule("V-01", "VM Existence", Severity.CRITICAL, "VM_NOT_IDENTIFIED VM_UNDESCRIBED NO_DISKS", needs_cloud=False),
-    _rule("V-02", "Active Jobs", Severity.CRITICAL, "ACTIVE_JOBS FAILED_OVER RUN_OPEN", needs_cloud=False),
+    _rule(
+        "V-01",
+        "VM Existence",
+        Severity.CRITICAL,
+        "VM_NOT_IDENTIFIED VM_UNDESCRIBED NO_DISKS NOT_REPLICATED",
+        needs_cloud=False,
+    ),
+    _rule("V-02", "Active Jobs", Severity.CRITICAL, "ACTIVE_JOBS FAILED_OVER CONTEXT_NOT_KNOWN RUN_OPEN", needs_cloud=False),
     _rule("V-03", "Sync Status", Severity.CRITICAL, "NEVER_SYNCED REPLICA_DIRTY CLEANUP_REQUIRED", needs_cloud=False),
     _rule("V-04", "Network Mappings", Severity.WARNING, "NETWORK_MAPPING_MISSING NO_NETWORK UNKNOWN_ADAPTER"),
     _rule(
@@ -75,7 +81,8 @@ RULES: tuple[Rule, ...] = (
         "V-08",
         "Platform",
         Severity.CRITICAL,
-        "OSSEA_NOT_CONFIGURED APPLIANCE_NOT_FOUND APPLIANCE_NOT_READY APPLIANCE_SNAPSHOT NETWORK_NOT_CLOSED",
+        "OSSEA_NOT_CONFIGURED PLATFORM_NOT_VALID APPLIANCE_NOT_FOUND APPLIANCE_NOT_READY APPLIANCE_SNAPSHOT "
+        "NETWORK_NOT_CLOSED",
     ),
     _rule("V-09", "Firmware and Disks", Severity.CRITICAL, "BOOT_DISK_AMBIGUOUS TOO_MANY_DISKS", needs_cloud=False),
     _rule("V-10", "Source Side", Severity.CRITICAL, "SOURCE_NOT_REACHED", needs_cloud=False, kinds=[Kind.LIVE]),

@@ -136,6 +136,11 @@ class Engine:
             self._paces = estimates.paces(took, {v.id: v.size for v in self._seen.volumes.values()})
         return Look(fleet, self._seen, read == observe.EVERYTHING, self._paces)
 
+    def look_to_plan(self) -> Look:
+        """A complete look, and what guests can be made of."""
+        look = self.look()
+        return replace(look, estate=replace(look.estate, catalog=observe.catalog(self.client)))
+
     def world(self, source: Source, look: Look, dossier: Dossier) -> World:
         """The part of a look that concerns this VM, with what the journal knows."""
         memory = Memory(run=dossier.facts, attempt=dossier.attempt, dirty=source.unsynced_since(dossier.dirty))

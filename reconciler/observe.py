@@ -8,14 +8,18 @@ with each other here; where they differ, the guards say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from plans import actions
-from plans.observed import Capabilities, Estate, Machine, Network, RunFacts, Source, World
+from plans.observed import Capabilities, Catalog, Estate, Machine, Network, RunFacts, Source, World
 from reconciler.cloudstack.client import Client
+from reconciler.cloudstack.errors import NotAllowed, Unauthorised
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,18 @@ def estate(
     )
 
 
+def catalog(client: Client) -> Catalog:
+    """What guests can be made of. Raises `CloudError` unless it is the account's role that lacks a list."""
+    return Catalog(_shown(client.zones), _shown(client.templates), _shown(client.offerings))
+
+
+def _shown(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except (NotAllowed, Unauthorised):  # of a command that the role lacks, too; the rest of the look shows which it is
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What our own journal adds to a look at one VM: the run in hand, how many came before, dirty replicas."""
@@ -171,6 +187,7 @@ def world(looked: Estate, all_vms: Fleet, source: Source, memory: Memory) -> Wor
         names_taken=_names(looked, guest),
         claimed_volumes={v: _others(names, source) for v, names in all_vms.shared.items() if v in ours},
         test_networks=test_networks(looked, all_vms),
+        catalog=looked.catalog,
     )
 
 

@@ -46,7 +46,7 @@ def plan_all(
     that stand `beside` them. Of plans whose guests would have one name the first stands.
     """
     engine = connected.engine
-    look = engine.look()
+    look = engine.look_to_plan()
     meant = {spec.origin: _meant(spec, look.fleet.sources.values()) for spec in (*specs, *beside)}
     places: dict[str, list[str]] = {}
     for origin, found in meant.items():

@@ -138,7 +138,7 @@ def looked(connected: Connected) -> tuple[Look, str | None]:
     """One look, and why CloudStack could not be read; then the look holds the database's half only."""
     engine = connected.engine
     try:
-        return engine.look(), None
+        return engine.look_to_plan(), None
     except CloudError as fault:
         with connected.database.read() as connection:
             sources = engine.legacy.sources(connection)

@@ -35,6 +35,8 @@ from specs.values import is_uuid
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 FULL = frozenset({"full", "initial"})
+UNKNOWN = "unknown"
+"""The status of what has none that can be read."""
 KEPT = 1 << 14
 """How many VMs are kept as they were made of their rows."""
 T = TypeVar("T")
@@ -210,7 +212,7 @@ def _source(facts: _Facts) -> Source:
         mappings=mappings,
         active_jobs=_active_jobs(facts),
         context_id=context.context_id if context else None,
-        context_status=context.current_status or None if context else None,
+        context_status=context.current_status or UNKNOWN if context else None,
         last_job_id=_last_success(jobs),
         platform=platform,
         last_failover=latest_failover(facts.failovers),
@@ -308,12 +310,12 @@ def _mappings(facts: _Facts) -> tuple[tuple[NetworkMapping, ...], tuple[str, ...
 
 def _active_jobs(facts: _Facts) -> tuple[ActiveJob, ...]:
     replication = [
-        ActiveJob(j.id, "replication", j.status or "unknown", float(j.progress_percent) if j.progress_percent else None)
+        ActiveJob(j.id, "replication", j.status or UNKNOWN, float(j.progress_percent) if j.progress_percent else None)
         for j in facts.jobs
         if j.status not in TERMINAL
     ]
     others = sorted(facts.others, key=lambda row: (number(row.id), row.job_id))
-    return (*replication, *(ActiveJob(f.job_id, "failover", f.status or "unknown") for f in others))
+    return (*replication, *(ActiveJob(f.job_id, "failover", f.status or UNKNOWN) for f in others))
 
 
 def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> PastFailover | None:
@@ -322,7 +324,7 @@ def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> Pas
     newest = max(fitting, key=lambda row: (row.created_at, number(row.id)), default=None)
     if newest is None:
         return None
-    return PastFailover(newest.job_id, newest.job_type, newest.status or "unknown", _moment(newest.created_at))
+    return PastFailover(newest.job_id, newest.job_type, newest.status or UNKNOWN, _moment(newest.created_at))
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

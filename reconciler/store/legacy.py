@@ -304,7 +304,7 @@ class Legacy:
 
     def _move(self, connection: sa.Connection, row: ContextRow, status: str, now: datetime) -> str | None:
         """Compare and set; what the context is instead, if it is not as expected."""
-        was = row.current_status or "unknown"
+        was = row.current_status or joining.UNKNOWN
         if was not in EXPECTED[status]:
             return was
         table = self.tables[CONTEXTS]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.cli.world import KEYS, PG, Cloud, House
 
-FIT, WARNINGS, CRITICAL = 0, 1, 2
+FIT, WARNINGS, CRITICAL, REFUSED = 0, 1, 2, 3
+TEST = f"vm: {PG}\nstate: test-failover\nfor: 30m\n"
 ALL_IN_ORDER = {"FAILOVER_CLOUDSTACK__STORAGE": "nfs"}
 LATE = "2025-01-01 00:00:00.000000"
 
@@ -54,6 +55,27 @@ def test_what_is_wrong_is_told_with_why_and_how_to_mend_it(statement: str, check
     assert told.code == code
     assert f"{'!' if code == CRITICAL else '~'} {check.partition('.')[2]}" in told.out
     assert told.out.count("why: ") == told.out.count("mend: ") > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ("zone = 'nowhere'", "the zone nowhere is not that of the appliance"),
+        ("template_id = '00000000-0000-4000-8000-0000000000e3'", "is not ready"),
+        ("template_id = NULL", "no template (none is named)"),
+        ("service_offering_id = 'medium'", "no service offering medium"),
+    ],
+)
+def test_what_is_critical_for_a_platform_keeps_its_vms_from_being_ready_and_planned(
+    changed: str, says: str, home: House
+) -> None:
+    home.edit(f"UPDATE ossea_configs SET {changed}")
+    assert home.run("doctor").code == CRITICAL
+    ready = home.run("ready", PG)
+    assert (ready.code, says in ready.out, "Platform" in ready.out) == (REFUSED, True, True), ready.text
+    home.write(TEST)
+    told = home.run("plan", "specs")
+    assert (told.code, says in told.out, "PLATFORM_NOT_VALID" in told.out) == (REFUSED, True, True), told.text
 
 
 def test_a_cloud_that_does_not_answer_is_the_one_fault_and_the_rest_is_not_visible(house: House) -> None:

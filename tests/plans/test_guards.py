@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from plans import guards, readiness
-from plans.observed import ActiveJob, Disk, RunFacts, VmSnapshot, World
+from plans.observed import ActiveJob, Catalog, Disk, Offering, Platform, RunFacts, Template, VmSnapshot, World, Zone
 from specs.model import SkipValidation, Spec, State, Strategy
 from tests.plans import worlds
-from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, volume_id
+from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, ZONE, volume_id
 
 
 def codes(world: World, spec: Spec | None = None) -> list[str]:
@@ -45,6 +45,19 @@ def with_appliance(**changes: object) -> World:
     return replace(world, appliance=replace(world.appliance, **changes))
 
 
+PLATFORM = Platform("primary-ossea", "home", "template-1", "offering-1", APPLIANCE)
+
+
+def shown(**changes: object) -> World:
+    """A VM whose configuration names its zone by name, and what CloudStack shows of what it names."""
+    whole = Catalog(
+        (Zone(ZONE, "home"), Zone("zone-2", "away")),
+        (Template("template-1", "seed", is_ready=True),),
+        (Offering("offering-1", "custom", is_custom=True),),
+    )
+    return replace(described(platform=PLATFORM), catalog=replace(whole, **changes))
+
+
 def test_nothing_stands_against_the_seeds_own_vm() -> None:
     assert codes(worlds.world()) == []
     assert codes(worlds.world(2)) == []
@@ -61,6 +74,23 @@ REFUSED: dict[str, tuple[World, Spec, list[str]]] = {
     "no platform": (described(platform=None), worlds.spec(), ["OSSEA_NOT_CONFIGURED"]),
     "no appliance": (replace(described(0), appliance=None), worlds.spec(), ["NO_DISKS", "APPLIANCE_NOT_FOUND"]),
     "an appliance on its way": (with_appliance(state="Starting"), worlds.spec(), ["APPLIANCE_NOT_READY"]),
+    "a name instead of a uuid": (described(key="WEB01"), worlds.spec(), ["VM_NOT_IDENTIFIED"]),
+    "no replication that was completed": (described(last_job_id=None), worlds.spec(), ["NOT_REPLICATED"]),
+    "a template that is not shown": (shown(templates=()), worlds.spec(), ["PLATFORM_NOT_VALID"]),
+    "a template that is not ready": (
+        shown(templates=(Template(PLATFORM.template_id, "seed", is_ready=False),)), worlds.spec(), ["PLATFORM_NOT_VALID"]
+    ),
+    "no template named": (
+        replace(shown(), source=replace(worlds.source(), platform=replace(PLATFORM, template_id=""))),
+        worlds.spec(), ["PLATFORM_NOT_VALID"],
+    ),
+    "a service offering that is not shown": (
+        shown(offerings=(Offering("other", PLATFORM.service_offering_id, is_custom=True),)),
+        worlds.spec(), ["PLATFORM_NOT_VALID"],
+    ),
+    "a zone that is not the appliance's": (
+        shown(zones=(Zone(ZONE, "elsewhere"), Zone("zone-2", "home"))), worlds.spec(), ["PLATFORM_NOT_VALID"],
+    ),
     "a disk without a volume": (with_disk(1, volume_id=None), worlds.spec(), ["VOLUME_MISSING"]),
     "a volume that is not there": (with_disk(1, volume_id="nowhere"), worlds.spec(), ["VOLUME_NOT_FOUND"]),
     "one volume for two disks": (with_disk(1, volume_id=volume_id(0), size_gb=40), worlds.spec(), ["VOLUME_SHARED"]),
@@ -107,6 +137,9 @@ def test_what_is_refused_has_its_code_and_says_what_to_do(what: str) -> None:
 
 
 ALLOWED: dict[str, World] = {
+    "a catalog in which everything is shown": shown(),
+    "a catalog of which the account is shown nothing": shown(zones=None, templates=None, offerings=None),
+    "a zone of the appliance that is not shown": shown(zones=()),
     "one CPU and one MB": described(cpus=1, memory_mb=1),
     "a stopped appliance": with_appliance(state="Stopped"),
     "a volume of just the size of its disk": with_volume(1, size=41 * GIB),
@@ -146,7 +179,8 @@ def test_every_job_of_the_replication_system_is_a_reason_of_its_own_that_passes(
 
 @pytest.mark.parametrize(("status", "code"), [
     ("failed_over_test", "FAILED_OVER"), ("failed_over_live", "FAILED_OVER"), ("cleanup_required", "CLEANUP_REQUIRED"),
-    ("replicating", "ACTIVE_JOBS"), ("ready_for_failover", None), (None, None),
+    ("replicating", "ACTIVE_JOBS"), ("ready_for_failover", None), ("discovered", None), (None, None),
+    ("unknown", "CONTEXT_NOT_KNOWN"), ("paused_by_hand", "CONTEXT_NOT_KNOWN"),
 ])  # fmt: skip
 def test_what_the_replication_system_says_of_the_vm_counts(status: str | None, code: str | None) -> None:
     assert codes(described(context_status=status)) == ([code] if code else [])
@@ -156,6 +190,11 @@ def test_a_vm_that_replicates_with_a_job_is_told_once() -> None:
     busy = (ActiveJob("job-1", "replication", "running"),)
     found = guards.reasons(worlds.spec(), described(context_status="replicating", active_jobs=busy))
     assert [r.text for r in found] == ["replication job job-1 is running"]
+
+
+def test_a_first_replication_that_works_is_told_as_that_alone() -> None:
+    busy = (ActiveJob("job-1", "replication", "running"),)
+    assert codes(described(last_job_id=None, active_jobs=busy)) == ["ACTIVE_JOBS"]
 
 
 def test_the_disks_of_one_volume_are_named_and_the_others_are_not() -> None:

@@ -59,6 +59,7 @@ def source(disks: int = 1, **changes: Any) -> Source:
         firmware="bios",
         adapters=("VM Network",),
         disks=made,
+        last_job_id="job-20250818-153521",
         mappings=(
             NetworkMapping("VM Network", TEST_NET.id, TEST_NET.name, is_test=True),
             NetworkMapping("VM Network", PRODUCTION.id, PRODUCTION.name, is_test=False),

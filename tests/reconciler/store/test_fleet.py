@@ -85,7 +85,11 @@ CASES = (
     *(Case(number) for number in (13, 14, 16, 17, 18, 19)),
     Case(15, in_context=("FAILED_OVER",)),
     Case(20, ("BOOT_DISK_AMBIGUOUS",), {"firmware": "uefi", "keys": ("disk-2000", "disk-31000"), "units": (1, 0)}),
-    Case(21, ("VM_UNDESCRIBED", "VOLUME_MISSING", "NO_NETWORK"), {"name": "discovered-only", "last_job_id": None}),
+    Case(
+        21,
+        ("VM_UNDESCRIBED", "NOT_REPLICATED", "VOLUME_MISSING", "NO_NETWORK"),
+        {"name": "discovered-only", "last_job_id": None},
+    ),
     Case(22, ("VM_UNDESCRIBED",), {"cpus": 0, "memory_mb": 0}),
     *(Case(vm.number, (), {"name": vm.name}) for vm in vms.VMS if 230 <= vm.number < 260),
     Case(260, (), {"vcenter": "vcenter.example.org"}),

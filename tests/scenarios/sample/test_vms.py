@@ -64,7 +64,9 @@ EXPECTED: dict[tuple[str, str], Planned | Refused] = {
     ("nvme-boot", ""): Refused(("BOOT_DISK_AMBIGUOUS",), "disk-2000 (SCSI), disk-31000 (NVMe)"),
     ("nvme-boot", "boot_disk: disk-31000\n"): Planned("nvme-boot-test", ("disk-31000", "disk-2000"), uefi=True),
     ("nvme-boot", "boot_disk: disk-4711\n"): Refused(("BOOT_DISK_AMBIGUOUS",), "boot_disk disk-4711 is none of"),
-    ("discovered-only", ""): Refused(("VM_UNDESCRIBED", "VOLUME_MISSING", "NO_NETWORK"), "run discovery or one replication"),
+    ("discovered-only", ""): Refused(
+        ("VM_UNDESCRIBED", "NOT_REPLICATED", "VOLUME_MISSING", "NO_NETWORK"), "run discovery or one replication"
+    ),
     ("spec-zero", ""): Refused(("VM_UNDESCRIBED",), "knows no CPU and memory of spec-zero"),
     ("My_VM@2025", ""): Planned("my-vm-2025-test"),
     ("123 Server", ""): Planned("vm-123-server-test"),
