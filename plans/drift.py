@@ -31,6 +31,9 @@ KINDS = {
             *(
                 "FAILED_OVER",
                 "CLEANUP_REQUIRED",
+                "CONTEXT_NOT_KNOWN",
+                "DISK_LEFT_BEHIND",
+                "PLATFORM_NOT_VALID",
                 "REPLICA_DIRTY",
                 "APPLIANCE_NOT_FOUND",
                 "APPLIANCE_NOT_READY",
@@ -43,7 +46,7 @@ KINDS = {
     **dict.fromkeys(
         (
             *("VM_UNDESCRIBED", "NO_DISKS", "VOLUME_MISSING", "NEVER_SYNCED", "NETWORK_MAPPING_MISSING", "NO_NETWORK"),
-            *("OSSEA_NOT_CONFIGURED", "BOOT_DISK_AMBIGUOUS"),
+            *("OSSEA_NOT_CONFIGURED", "BOOT_DISK_AMBIGUOUS", "VM_NOT_IDENTIFIED", "NOT_REPLICATED"),
         ),
         Kind.MISSING,
     ),

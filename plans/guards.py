@@ -181,14 +181,14 @@ def _disk(disk: Disk, world: World) -> Iterator[Reason]:
     if disk.volume_id is None:
         yield Reason("VOLUME_MISSING", f"{disk.key} has no volume in the database", "finish its first replication")
         return
+    if disk.volume_id in world.claimed_volumes:
+        other = world.claimed_volumes[disk.volume_id]
+        fix = "repair vm_disks; one of the two was overwritten and needs a full sync"
+        yield Reason("VOLUME_SHARED", f"{disk.key}'s volume {disk.volume_id} also belongs to {other}", fix)
     if volume is None:
         fix = "check the account of the API keys and `ossea_volumes`; the replica may have been deleted"
         yield Reason("VOLUME_NOT_FOUND", f"CloudStack shows no volume {disk.volume_id} of {disk.key}", fix)
         return
-    if disk.volume_id in world.claimed_volumes:
-        other = world.claimed_volumes[disk.volume_id]
-        fix = "repair vm_disks; one of the two was overwritten and needs a full sync"
-        yield Reason("VOLUME_SHARED", f"{disk.key}'s volume {volume.id} also belongs to {other}", fix)
     place = world.place(volume.id)
     if place is not Place.APPLIANCE:
         where = "attached to nothing" if place is Place.NOWHERE else f"attached to VM {volume.vm_id}"
@@ -211,6 +211,14 @@ def _synced(_spec: Spec, world: World) -> Iterator[Reason]:
         if disk.volume_id in world.dirty:
             text = f"{disk.key} was written by an earlier test and not reverted"
             yield Reason("REPLICA_DIRTY", text, f"run a full sync of {world.source.name}")
+
+
+def _left_behind(_spec: Spec, world: World) -> Iterator[Reason]:
+    for disk in world.source.disks:
+        if disk.is_left_behind:
+            text = f"{disk.key} was not part of the last replication of {world.source.name} that was completed"
+            fix = f"if {world.source.name} has that disk no more, remove its rows from vm_disks; if it has, replicate once"
+            yield Reason("DISK_LEFT_BEHIND", text, fix)
 
 
 def _blocking_rows(_spec: Spec, world: World) -> Iterator[Reason]:
@@ -284,6 +292,7 @@ GUARDS: tuple[Guard, ...] = (
     _disks,
     _synced,
     _blocking_rows,
+    _left_behind,
     _boot_disk,
     _networks,
     _name_free,

@@ -213,7 +213,8 @@ class Disk:
     """One replicated disk. `key` is VMware's device key (`disk-2000`); `change_id` is the newest good sync's cursor.
 
     `full_sync` numbers the newest full sync that succeeded: a later one has a higher number. `synced_at` is when the newest
-    good sync was recorded, None where that is not; `snapshot_id` the snapshot of its volume that the database remembers.
+    good sync was recorded, None where that is not; `snapshot_id` the snapshot of its volume that the database remembers. A
+    disk is left behind when the last replication that was completed had it no more.
     """
 
     key: str
@@ -223,6 +224,7 @@ class Disk:
     change_id: str | None = None
     label: str = ""
     full_sync: int | None = None
+    is_left_behind: bool = False
     synced_at: datetime | None = None
     snapshot_id: str | None = None
 

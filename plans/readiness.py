@@ -84,7 +84,13 @@ RULES: tuple[Rule, ...] = (
         "OSSEA_NOT_CONFIGURED PLATFORM_NOT_VALID APPLIANCE_NOT_FOUND APPLIANCE_NOT_READY APPLIANCE_SNAPSHOT "
         "NETWORK_NOT_CLOSED",
     ),
-    _rule("V-09", "Firmware and Disks", Severity.CRITICAL, "BOOT_DISK_AMBIGUOUS TOO_MANY_DISKS", needs_cloud=False),
+    _rule(
+        "V-09",
+        "Firmware and Disks",
+        Severity.CRITICAL,
+        "DISK_LEFT_BEHIND BOOT_DISK_AMBIGUOUS TOO_MANY_DISKS",
+        needs_cloud=False,
+    ),
     _rule("V-10", "Source Side", Severity.CRITICAL, "SOURCE_NOT_REACHED", needs_cloud=False, kinds=[Kind.LIVE]),
     _rule("V-11", "Sync Age", Severity.WARNING, "SYNC_OLD", needs_cloud=False),
     _rule("V-12", "Drift", Severity.WARNING, "DRIFT"),

@@ -52,13 +52,9 @@ def _known(world: World, unseen: str | None) -> Known:
 
 OF_THE_DATABASE = frozenset(
     {
-        "VM_UNDESCRIBED",
-        "NO_DISKS",
-        "VOLUME_MISSING",
-        "NEVER_SYNCED",
-        "OSSEA_NOT_CONFIGURED",
-        "FAILED_OVER",
-        "CLEANUP_REQUIRED",
+        *("VM_NOT_IDENTIFIED", "VM_UNDESCRIBED", "NO_DISKS", "NOT_REPLICATED", "DISK_LEFT_BEHIND", "BOOT_DISK_AMBIGUOUS"),
+        *("VOLUME_MISSING", "VOLUME_SHARED", "NEVER_SYNCED", "REPLICA_DIRTY"),
+        *("OSSEA_NOT_CONFIGURED", "FAILED_OVER", "CLEANUP_REQUIRED", "CONTEXT_NOT_KNOWN"),
     }
 )
 """What the database tells by itself."""

@@ -39,10 +39,17 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _age(value: object) -> object:
+    """For ever is null; 0 says it, too, and in the environment the word."""
+    return None if str(value) in FOR_EVER else _duration(value)
+
+
+FOR_EVER = ("0", "0s", "null")
 Reference = Annotated[str, BeforeValidator(_reference)]
 Address = Annotated[str, Field(pattern=r"^https?://[^@\s]+$", max_length=2048)]
 Base = Annotated[str, Field(pattern=r"^https?://[^@\s?#/][^@\s?#]*$", max_length=2048)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Age = Annotated[timedelta | None, BeforeValidator(_age)]
 
 
 class _Section(pydantic.BaseModel):
@@ -129,10 +136,10 @@ class ReadinessSection(_Section):
 
 
 class Retention(_Section):
-    """How old history gets before `failover db prune` removes it; null keeps runs for ever. Failed ones are asked for."""
+    """How old history gets before `failover db prune` removes it; null, or 0, keeps runs for ever. Failed ones are asked for."""
 
-    tests: Duration | None = timedelta(days=30)
-    live: Duration | None = timedelta(days=365)
+    tests: Age = timedelta(days=30)
+    live: Age = timedelta(days=365)
     events: Duration = timedelta(days=90)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.networks import Asked, Mapped, Mappings
 
 TITLE = 11
+NOBODY = "no replicated VM in the database"
 
 
 @click.group("network")
@@ -25,11 +27,18 @@ def command() -> None:
 
 
 def variant_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--test` and `--live`: which of the two mappings of a source network is meant."""
-    function = click.option("--live", "variant", flag_value="live", help="The production network, for a live failover.")(
-        function
-    )
-    return click.option("--test", "variant", flag_value="test", help="The test network, a closed one.")(function)
+    """`--test` and `--live`: which of the two mappings of a source network is meant, handed on as `is_test`."""
+
+    @click.option("--test", is_flag=True, help="The test network, a closed one.")
+    @click.option("--live", is_flag=True, help="The production network, for a live failover.")
+    @wraps(function)
+    def told(*args: Any, test: bool, live: bool, **options: Any) -> Any:
+        if test is live:
+            why = "each adapter has a network for tests and one for live failovers"
+            raise screen.Complaint(f"say either --test or --live: {why}")
+        return function(*args, is_test=test, **options)
+
+    return told
 
 
 def changing_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,7 +64,7 @@ def list_(shown: screen.Screen, vm: str | None, form: str) -> int:
 def check(shown: screen.Screen, vm: str | None, form: str) -> int:
     """Check every mapping: it is there, leads to one usable network of the right zone, and out of no test network.
 
-    Exit code 0: nothing is wrong; 1: an error; 3: something is.
+    Exit code 0: nothing is wrong; 1: an error; 3: something is, or there is no VM.
     """
     rows = _of(*_looked(shown, vm))
     _show(shown, rows if form == "json" else [row for row in rows if not row.is_well], form)
@@ -63,8 +72,10 @@ def check(shown: screen.Screen, vm: str | None, form: str) -> int:
     if form == "text":
         vms = screen.counted(len(rows), "VM")
         what = f"{bad} of {vms} with something wrong; `failover network suggest` says what would fit"
-        shown.text(what if bad else f"all is well with {vms}", "broken" if bad else "verified")
-    return screen.REFUSED if bad else screen.DONE
+        shown.text(
+            what if bad else f"all is well with {vms}" if rows else NOBODY, "broken" if bad or not rows else "verified"
+        )
+    return screen.REFUSED if bad or not rows else screen.DONE
 
 
 @command.command("suggest")
@@ -101,7 +112,7 @@ def map_(
     vm: str,
     adapter: str,
     network: str,
-    variant: str | None,
+    is_test: bool,
     everywhere: bool,
     dry_run: bool,
     yes: bool,
@@ -111,7 +122,6 @@ def map_(
 
     Exit code 0: it is so, only shown, or you said no; 1: an error; 3: refused, nothing was written.
     """
-    is_test = _is_test(variant)
     known, source = _meant(shown, vm)
     asked = known.mapped(source, adapter, network, is_test, everywhere)
     return _changed(shown, known, asked, dry_run=dry_run, yes=yes, form=form)
@@ -124,22 +134,13 @@ def map_(
 @changing_options
 @screen.format_option()
 @click.pass_obj
-def unmap(shown: screen.Screen, vm: str, adapter: str, variant: str | None, dry_run: bool, yes: bool, form: str) -> int:
+def unmap(shown: screen.Screen, vm: str, adapter: str, is_test: bool, dry_run: bool, yes: bool, form: str) -> int:
     """Take one mapping of an adapter away; the other one stays.
 
     Exit code 0: it is so, only shown, or you said no; 1: an error; 3: refused, nothing was written.
     """
-    is_test = _is_test(variant)
     known, source = _meant(shown, vm)
     return _changed(shown, known, known.unmapped(source, adapter, is_test), dry_run=dry_run, yes=yes, form=form)
-
-
-def _is_test(variant: str | None) -> bool:
-    if variant is None:
-        raise screen.Complaint(
-            "say either --test or --live: each adapter has a network for tests and one for live failovers"
-        )
-    return variant == "test"
 
 
 def _looked(shown: screen.Screen, vm: str | None) -> tuple[Mappings, str | None]:

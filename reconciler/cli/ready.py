@@ -29,7 +29,7 @@ MARKS = {True: ("=", "verified"), False: ("!", "broken")}
 @screen.format_option()
 @click.pass_obj
 def command(shown: screen.Screen, vms: tuple[str, ...], kind: str, record: bool, past: bool, form: str) -> int:
-    """Show which VMs are ready for a failover. Exit code 3 when one of them is not."""
+    """Show which VMs are ready for a failover. Exit code 3 when one of them is not, or there is none."""
     if past and (record or not vms):
         raise screen.Complaint("--history tells of VMs that are named, and goes without --record")
     from plans.readiness import Kind
@@ -42,7 +42,7 @@ def command(shown: screen.Screen, vms: tuple[str, ...], kind: str, record: bool,
         return _history(shown, connected, wanted, keys or (), form)
     side = wiring.source_side(connected.settings, connected.engine.clock) if wanted is Kind.LIVE else None
     found = readiness.of(connected, wanted, keys, side)
-    ready = all(row.readiness.is_ready for row in found)
+    ready = bool(found) and all(row.readiness.is_ready for row in found)
     if record:
         readiness.record(connected, wanted, found)
     if form == "json":

@@ -35,6 +35,8 @@ from specs.values import is_uuid
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 FULL = frozenset({"full", "initial"})
+UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
+"""What comes of reading a description that another program wrote, if it is none."""
 UNKNOWN = "unknown"
 """The status of what has none that can be read."""
 KEPT = 1 << 14
@@ -238,8 +240,22 @@ def _current(rows: Sequence[DiskRow], jobs: Iterable[JobRow]) -> dict[str, DiskR
     return found if len(found) == len(rows) else {row.disk_id: row for row in _by_age(rows, jobs) if row.disk_id}
 
 
+def _left_behind(facts: _Facts) -> Collection[str]:
+    """Disks that the newest completed job had no more, of those jobs that have rows; newer jobs may still bring them back."""
+    if len(facts.jobs) < 2:
+        return ()
+    age = {job.id: (job.created_at, job.id) for job in facts.jobs}
+    completed = {job.id for job in facts.jobs if job.status == "completed"}
+    last: dict[str, tuple[str, str]] = {}
+    for row in facts.disks:
+        if row.disk_id and row.job_id in age:
+            last[row.disk_id] = max(age[row.job_id], last.get(row.disk_id, ("", "")))
+    newest = max((age[row.job_id] for row in facts.disks if row.job_id in completed), default=("", ""))
+    return frozenset(disk for disk, at in last.items() if at < newest)
+
+
 def _disks(facts: _Facts) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
-    current = _current(facts.disks, facts.jobs)
+    current, left = _current(facts.disks, facts.jobs), _left_behind(facts)
     synced, failed = _synced(facts, current)
     made = []
     for (key, row), volume in zip(current.items(), facts.volumes, strict=True):
@@ -255,6 +271,7 @@ def _disks(facts: _Facts) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
                 full_sync=number(sync.full) if sync and sync.full else None,
                 synced_at=_moment(sync.at) if sync else None,
                 snapshot_id=volume.snapshot_id.lower() or None if volume else None,
+                is_left_behind=key in left,
             )
         )
     made.sort(key=lambda d: (key_number(d.key), d.key))
@@ -310,12 +327,19 @@ def _mappings(facts: _Facts) -> tuple[tuple[NetworkMapping, ...], tuple[str, ...
 
 def _active_jobs(facts: _Facts) -> tuple[ActiveJob, ...]:
     replication = [
-        ActiveJob(j.id, "replication", j.status or UNKNOWN, float(j.progress_percent) if j.progress_percent else None)
+        ActiveJob(j.id, "replication", j.status or UNKNOWN, _percent(j.progress_percent))
         for j in facts.jobs
         if j.status not in TERMINAL
     ]
     others = sorted(facts.others, key=lambda row: (number(row.id), row.job_id))
     return (*replication, *(ActiveJob(f.job_id, "failover", f.status or UNKNOWN) for f in others))
+
+
+def _percent(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> PastFailover | None:
@@ -399,7 +423,7 @@ def _cards(rows: Sequence[DiskRow]) -> tuple[Sequence[tuple[str, Mapping[str, An
     for row in described:
         try:
             cards = tuple(_named(row.network_config))
-        except (ValueError, TypeError, AttributeError):
+        except UNREADABLE:
             faults = ("network_config of this VM is not readable in vm_disks",)
             continue
         if cards:
@@ -411,6 +435,8 @@ def _named(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The adapters in a description, in any of the shapes in which it was ever written."""
     config = json.loads(text)
     adapters = config.get("adapters", config.get("networks")) if isinstance(config, dict) else config
+    if isinstance(adapters, str):
+        raise TypeError("a text is no list of adapters")
     for adapter in adapters or ():
         card = {"network": adapter} if isinstance(adapter, str) else adapter
         name = card.get("network") or card.get("network_name")
@@ -421,7 +447,7 @@ def _named(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _firmware(text: str) -> str:
     try:
         setup = json.loads(text) if text.strip() else text
-    except ValueError:
+    except UNREADABLE:
         setup = text
     word = setup.get("firmware", "") if isinstance(setup, dict) else setup
     return "uefi" if str(word or "").lower() in ("efi", "uefi") else "bios"

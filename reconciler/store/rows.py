@@ -10,6 +10,7 @@ which some text holds a separator itself, or of which a page came over cut, is r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -176,11 +177,13 @@ def is_true(text: str) -> bool:
 
 
 def number(text: str) -> int:
-    """A field of a column of numbers, 0 where it is NULL."""
+    """A field of a column of numbers, 0 where it is NULL, or holds what no number is: SQLite lets anything in."""
     try:
         return int(text)
     except ValueError:
-        return int(float(text or 0))
+        with suppress(ValueError, OverflowError):
+            return int(float(text))
+        return 0
 
 
 class _Page(FunctionElement[str]):

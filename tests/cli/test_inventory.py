@@ -72,3 +72,15 @@ def test_where_cloudstack_does_not_answer_the_other_half_is_shown(home: House) -
     assert (told.code, told.out.count("has no successful sync")) == (ERROR, 2)
     assert "what CloudStack has is not known" in told.out
     assert "shows no volume" not in told.out
+
+
+SHARED = "UPDATE vm_disks SET ossea_volume_id = (SELECT MIN(id) FROM ossea_volumes)"
+DIRTY = f"INSERT INTO fr_dirty (volume_id, vm_key, run_id, since) VALUES ('{VOLUME}', '{KEYS[PG]}', 'r', '2099-01-01')"
+
+
+def test_what_the_database_alone_tells_of_volumes_is_told_without_cloudstack(home: House) -> None:
+    home.edit(SHARED, DIRTY, "UPDATE fr_dirty SET full_sync = 99999")
+    nowhere = {"FAILOVER_CLOUDSTACK__ENDPOINT": "http://127.0.0.1:9/client/api"}
+    told = home.run("inventory", PG, "--format", "json", **nowhere)
+    assert told.code == ERROR
+    assert {drift["code"] for drift in told.json["vms"][0]["drifts"]} == {"REPLICA_DIRTY", "VOLUME_SHARED"}

@@ -113,3 +113,20 @@ def test_a_mapping_that_leads_nowhere_or_belongs_to_no_adapter_is_told(home: Hou
     assert problems["PGWINTESTBIOS-network"] == ["no adapter of the VM is on a network of that name"]
     told = " ".join(home.run("network", "check", PG).out.split())
     assert "gone: CloudStack shows no such network" in told
+
+
+def test_a_change_is_of_one_variant_and_says_which(home: House) -> None:
+    before = mapped(home)
+    for words in (("map", PG, "VM Network", TEST), ("unmap", PG, "VM Network")):
+        for flags in ((), ("--live", "--test"), ("--test", "--live")):
+            told = home.run("network", *words, *flags, "--yes")
+            assert (told.code, "say either --test or --live" in told.err) == (ERROR, True), told.text
+    assert mapped(home) == before
+
+
+def test_nobody_to_be_failed_over_is_not_all_well(home: House) -> None:
+    home.edit(*(f"DELETE FROM {table}" for table in ("vm_disks", "replication_jobs", "network_mappings")))
+    for words in (("network", "check"), ("ready",)):
+        told = home.run(*words)
+        assert (told.code, "no replicated VM in the database" in told.out) == (REFUSED, True), told.text
+    assert home.run("ready", "--format", "json").json == {"type": "test", "is_ready": False, "vms": []}

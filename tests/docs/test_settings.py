@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
 from pydantic_core import PydanticUndefined
 
-from reconciler.settings import Settings
+from reconciler.settings import Settings, load
 from specs.values import format_duration
 from tests.docs import pages
 
@@ -62,3 +63,21 @@ def test_every_environment_variable_of_ours_is_documented() -> None:
     code = "".join(path.read_text(encoding="utf-8") for part in SOURCES for path in (pages.ROOT / part).rglob("*.py"))
     used = {name for name in re.findall(r"\b(?:FAILOVER_[A-Z][A-Z_]*[A-Z]|NO_COLOR)\b", code) if "__" not in name}
     assert used == {name for name in TOLD if name.isupper()}
+
+
+@pytest.mark.parametrize("said", ["null", "0", "0s"])
+@pytest.mark.parametrize("name", ["tests", "live"])
+def test_for_ever_is_said_in_the_environment_too(
+    said: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "failover.yaml"
+    path.write_text(
+        "database: {url: 'sqlite:///x'}\ncloudstack: {endpoint: 'https://x/api', api_key: env:A, secret_key: env:B}\n"
+    )
+    monkeypatch.setenv(f"FAILOVER_RETENTION__{name.upper()}", said)
+    assert getattr(load(path).retention, name) is None
+    monkeypatch.setenv(f"FAILOVER_RETENTION__{name.upper()}", "7d")
+    assert getattr(load(path).retention, name) == timedelta(days=7)
+    monkeypatch.delenv(f"FAILOVER_RETENTION__{name.upper()}")
+    path.write_text(f"{path.read_text()}retention: {{{name}: {said}}}\n")
+    assert getattr(load(path).retention, name) is None

@@ -107,6 +107,13 @@ REFUSED: dict[str, tuple[World, Spec, list[str]]] = {
     "a replica that an earlier test wrote to": (
         worlds.world(dirty=frozenset({volume_id(0)})), worlds.spec(), ["REPLICA_DIRTY"]
     ),
+    "a disk that the last replication had no more": (
+        with_disk(1, is_left_behind=True), worlds.spec(), ["DISK_LEFT_BEHIND"]
+    ),
+    "a volume that another VM claims, and that is not shown": (
+        replace(with_disk(1, volume_id="nowhere"), claimed_volumes={"nowhere": "ERP"}),
+        worlds.spec(), ["VOLUME_SHARED", "VOLUME_NOT_FOUND"],
+    ),
     "a VM snapshot on the appliance": (
         replace(worlds.world(), vm_snapshots={"s": VmSnapshot("s", "by hand", APPLIANCE, "Error")}),
         worlds.spec(), ["APPLIANCE_SNAPSHOT"],

@@ -352,7 +352,16 @@ NETWORKS = {
     "{}": (),
     "": (),
 }
-UNREADABLE = ("{", '{"adapters":[null]}', '{"adapters":7}', "7", "VM Network")
+UNREADABLE = (
+    '"VM Network"',
+    "[" * 60_000,
+    '{"adapters":"VM Network"}',
+    "{",
+    '{"adapters":[null]}',
+    '{"adapters":7}',
+    "7",
+    "VM Network",
+)
 
 
 @pytest.mark.parametrize("text", [*NETWORKS, *UNREADABLE])
@@ -371,6 +380,7 @@ def test_adapters_are_read_from_every_shape_that_was_ever_written(text: str) -> 
         ('{"firmware":"bios"}', "bios"),
         ("null", "bios"),
         ("{", "bios"),
+        ("[" * 60_000, "bios"),
         (None, "bios"),
     ],
 )
@@ -378,6 +388,38 @@ def test_firmware_is_bios_unless_it_says_efi(stored: str | None, firmware: str) 
     made = vms.rows(Vm(52, "firm"))
     made["vm_disks"][-1]["bios_setup"] = stored
     assert told(made, 52).firmware == firmware
+
+
+ROWS_OF_JOBS = {  # which jobs there are, and which of them had the second disk
+    "the newest completed job had it no more": (("completed", "completed"), {0}, {"disk-2001"}),
+    "the newest completed job has it": (("completed", "completed"), {1}, set()),
+    "a later job that failed had it again": (("completed", "completed", "failed"), {0, 2}, set()),
+    "only a job that failed has it no more": (("completed", "failed"), {0}, set()),
+    "there is one job": (("completed",), {0}, set()),
+}
+
+
+@pytest.mark.parametrize("case", ROWS_OF_JOBS)
+def test_a_disk_that_the_newest_completed_job_had_no_more_is_left_behind(case: str) -> None:
+    jobs, had, expected = ROWS_OF_JOBS[case]
+    made = vms.rows(Vm(55, "shrunk", disks=(2000, 2001), jobs=jobs, rows=range(len(jobs))))
+    without = {vms.job(55, which) for which in range(len(jobs)) if which not in had}
+    made["vm_disks"] = [d for d in made["vm_disks"] if d["disk_id"] != "disk-2001" or d["job_id"] not in without]
+    disks = told(made, 55).disks
+    assert [d.key for d in disks] == ["disk-2000", "disk-2001"], "its volume is protected all the same"
+    assert {d.key for d in disks if d.is_left_behind} == expected
+
+
+@pytest.mark.parametrize("text", ["abc", "", "1e400", "nan", "12,5"])
+def test_what_is_no_number_spoils_nobody(text: str) -> None:
+    made = vms.changed(
+        vms.rows(Vm(56, "odd"), Vm(57, "even")), "vm_disks", {"display_name": "odd"}, size_gb=text, unit_number=text
+    )
+    made = vms.changed(made, "replication_jobs", {"source_vm_name": "odd"}, progress_percent=text, status="running")
+    odd, even = told(made, 56), told(made, 57)
+    assert (odd.disks[0].size_gb, odd.disks[0].unit_number) == (0, 0)
+    assert odd.active_jobs[0].status == "running"
+    assert even.disks[0].size_gb == 40
 
 
 def test_the_latest_failover_is_of_this_vm_and_kind_and_of_one_moment_the_last() -> None:
