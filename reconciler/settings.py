@@ -136,7 +136,7 @@ class ReadinessSection(_Section):
 
 
 class Retention(_Section):
-    """How old history gets before `failover db prune` removes it; null, or 0, keeps runs for ever. Failed ones are asked for."""
+    """How old history gets before `failover db prune` removes it: null or 0 is never. Failed runs are asked for."""
 
     tests: Age = timedelta(days=30)
     live: Age = timedelta(days=365)

@@ -69,13 +69,14 @@ def check(shown: screen.Screen, vm: str | None, form: str) -> int:
     rows = _of(*_looked(shown, vm))
     _show(shown, rows if form == "json" else [row for row in rows if not row.is_well], form)
     bad = sum(not row.is_well for row in rows)
+    is_well = bool(rows) and not bad
     if form == "text":
         vms = screen.counted(len(rows), "VM")
-        what = f"{bad} of {vms} with something wrong; `failover network suggest` says what would fit"
-        shown.text(
-            what if bad else f"all is well with {vms}" if rows else NOBODY, "broken" if bad or not rows else "verified"
-        )
-    return screen.REFUSED if bad or not rows else screen.DONE
+        what = f"all is well with {vms}" if rows else NOBODY
+        if bad:
+            what = f"{bad} of {vms} with something wrong; `failover network suggest` says what would fit"
+        shown.text(what, "verified" if is_well else "broken")
+    return screen.DONE if is_well else screen.REFUSED
 
 
 @command.command("suggest")

@@ -8,6 +8,7 @@ missing stays missing (a disk without volume, a disk without ChangeID) and is ju
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -241,7 +242,7 @@ def _current(rows: Sequence[DiskRow], jobs: Iterable[JobRow]) -> dict[str, DiskR
 
 
 def _left_behind(facts: _Facts) -> Collection[str]:
-    """Disks that the newest completed job had no more, of those jobs that have rows; newer jobs may still bring them back."""
+    """Disks that the newest completed job with rows had no more, and no newer job brought back."""
     if len(facts.jobs) < 2:
         return ()
     age = {job.id: (job.created_at, job.id) for job in facts.jobs}
@@ -337,9 +338,10 @@ def _active_jobs(facts: _Facts) -> tuple[ActiveJob, ...]:
 
 def _percent(text: str) -> float | None:
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def latest_failover(rows: Sequence[FailoverRow], kind: str | None = None) -> PastFailover | None:

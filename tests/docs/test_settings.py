@@ -71,9 +71,8 @@ def test_for_ever_is_said_in_the_environment_too(
     said: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "failover.yaml"
-    path.write_text(
-        "database: {url: 'sqlite:///x'}\ncloudstack: {endpoint: 'https://x/api', api_key: env:A, secret_key: env:B}\n"
-    )
+    cloud = "cloudstack: {endpoint: 'https://x/api', api_key: env:A, secret_key: env:B}"
+    path.write_text(f"database: {{url: 'sqlite:///x'}}\n{cloud}\n")
     monkeypatch.setenv(f"FAILOVER_RETENTION__{name.upper()}", said)
     assert getattr(load(path).retention, name) is None
     monkeypatch.setenv(f"FAILOVER_RETENTION__{name.upper()}", "7d")
