@@ -13,7 +13,23 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from plans import bubble, mapping, strategies
-from plans.observed import MARK, Estate, Machine, Network, Offering, Platform, Source, Template, World, Zone
+from plans.observed import (
+    MARK,
+    REMOVED,
+    Account,
+    Estate,
+    Machine,
+    Network,
+    Offering,
+    Platform,
+    Source,
+    Template,
+    VmSnapshot,
+    Volume,
+    VolumeSnapshot,
+    World,
+    Zone,
+)
 from specs.model import Strategy
 
 GIB = 1024**3
@@ -66,21 +82,28 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """What the journal says of a run: is it open, does a test of it run and until when, is it stuck, what did it make."""
+    """What the journal says of a run: is it open, does a test of it run and until when, is it stuck, what did it make.
+
+    `made` are ids of what it made in CloudStack, `named` the names of what bears no mark there: clones and VM snapshots.
+    """
 
     id: str
     vm: str
     is_open: bool
     is_stuck: bool = False
     expires_at: datetime | None = None
+    vm_key: str = ""
+    made: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """One thing that was looked at in the database: what was seen, and what is wrong with it, or None."""
+    """One thing that was looked at in the database: what was seen, and what is wrong with it or odd about it, or None."""
 
     seen: str
     wrong: str | None = None
+    odd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +129,21 @@ class Seen:
     offerings: tuple[Offering, ...] | None = None
     disk_offerings: tuple[Offering, ...] | None = None
     commands: frozenset[str] | None = None
-    account: str | None = None
+    account: Account | None = None
     sources: tuple[Source, ...] | None = None
     tests: frozenset[str] = frozenset()
     database: Mapping[str, Noted] = field(default_factory=dict)
     runs: tuple[RunSeen, ...] | None = None
     led: frozenset[str] = frozenset()
+    dirty: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    idle_leases: frozenset[str] = frozenset()
     source_side: Mapping[str, Service] = field(default_factory=dict)
     possible: Mapping[Strategy, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def at_work(self) -> frozenset[str]:
+        """The keys of the VMs that an open run has."""
+        return frozenset(run.vm_key for run in self.runs or () if run.is_open)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
@@ -446,6 +476,23 @@ def _snapshots_left(seen: Seen) -> Verdict:
     return NO_CLOUD if seen.estate is None else _room(seen.estate.capabilities.snapshots_left, _disks(seen), "snapshots")
 
 
+@check("limits.vms", W, "a guest is a VM beside the appliance", "raise the account's limit of instances")
+def _vms_left(seen: Seen) -> Verdict:
+    return NO_CLOUD if seen.estate is None else _room(seen.estate.capabilities.vms_left, 1, "VMs")
+
+
+@check("limits.cpus", W, "a guest has as many CPUs as its source", "raise the account's limit of CPUs")
+def _cpus_left(seen: Seen) -> Verdict:
+    needed = max((s.cpus for s in seen.sources or ()), default=0)
+    return NO_CLOUD if seen.estate is None else _room(seen.estate.capabilities.cpus_left, needed, "CPUs")
+
+
+@check("limits.memory", W, "a guest has as much memory as its source", "raise the account's limit of memory")
+def _memory_left(seen: Seen) -> Verdict:
+    needed = max((s.memory_mb for s in seen.sources or ()), default=0)
+    return NO_CLOUD if seen.estate is None else _room(seen.estate.capabilities.memory_mb_left, needed, "MiB")
+
+
 @check("limits.primary", W, "clones lie on primary storage", "raise the account's limit of primary storage")
 def _primary_left(seen: Seen) -> Verdict:
     return NO_CLOUD if seen.estate is None else _room(seen.estate.capabilities.primary_gib_left, _gib(seen), "GiB")
@@ -572,10 +619,12 @@ def _expunge(seen: Seen) -> Verdict:
     "account.same", C, "keys of another account list nothing, or fail at the attach", "use keys of the appliance's account"
 )
 def _same(seen: Seen) -> Verdict:
-    owners = {m.account for m in seen.appliances if m.account}
-    if not owners or seen.account is None:
+    ours, others = seen.account, [m for m in seen.appliances if m.account]
+    if not others or ours is None:
         return None, "whose keys these are, or whose appliance it is, is not told"
-    return owners == {seen.account}, f"keys of {seen.account}, appliance of {_listed(owners)}"
+    strange = {m.account for m in others if m.account != ours.name}
+    strange |= {f"{m.account} in another domain" for m in others if "" != m.domain_id != ours.domain_id != ""} - strange
+    return not strange, f"keys of {ours.name}, appliance of {_listed(strange or {m.account for m in others})}"
 
 
 # --- the database -----------------------------------------------------------------------------------------------------
@@ -585,8 +634,8 @@ def _noted(name: str) -> Callable[[Seen], Verdict]:
     def judge(seen: Seen) -> Verdict:
         noted = seen.database.get(name)
         if noted is None:
-            return None, "this kind of database has none"
-        return noted.wrong is None, noted.wrong or noted.seen
+            return None, "it could not be looked at, or this kind of database has none"
+        return noted.wrong is None and noted.odd is None, noted.wrong or noted.odd or noted.seen
 
     return judge
 
@@ -619,15 +668,28 @@ def _over(seen: Seen) -> frozenset[str]:
     return frozenset(run.id for run in seen.runs or () if not run.is_open)
 
 
+UNMARKED = ("volume", "vm-snapshot")
+"""What cannot be marked in the call that makes it: it is known by the name that the journal gave it, which no other has."""
+
+
 def orphans(seen: Seen) -> Iterator[tuple[str, str, str, str]]:
-    """What carries our mark and belongs to no open run of this database: kind, name, id, and the run it is marked with."""
+    """What is ours, by its mark or by our journal, and of no open run of this database: kind, name, id and run."""
     if seen.estate is None or seen.runs is None:
         return
     open_ = {run.id for run in seen.runs if run.is_open}
-    kinds = (("vm", seen.estate.machines), ("volume", seen.estate.volumes), ("snapshot", seen.estate.snapshots))
+    made = {ident: run.id for run in seen.runs for ident in run.made}
+    named = {name: run.id for run in seen.runs for name in run.named}
+    kinds: tuple[tuple[str, Mapping[str, Machine | Volume | VolumeSnapshot | VmSnapshot]], ...] = (
+        ("vm", seen.estate.machines),
+        ("volume", seen.estate.volumes),
+        ("snapshot", seen.estate.snapshots),
+        ("vm-snapshot", seen.estate.vm_snapshots),
+    )
     for kind, objects in kinds:
         for one in objects.values():
-            run = one.tags.get(MARK)
+            run = getattr(one, "tags", {}).get(MARK)
+            if run is None and one.state not in REMOVED:
+                run = made.get(one.id) or (named.get(one.name) if kind in UNMARKED else None)
             if run is not None and run not in open_:
                 yield kind, one.name, one.id, run
 
@@ -651,6 +713,7 @@ for _kind, _why in (
     ("vm", "it holds its name, and may hold a replica"),
     ("volume", "it takes storage"),
     ("snapshot", "it takes storage, and rules out vm-snapshot"),
+    ("vm-snapshot", "it blocks every detach of its VM"),
 ):
     check(f"hygiene.{_kind}s", W, f"left over from a run: {_why}", "see the removal that is shown, and failover why VM")(
         _orphaned(_kind)
@@ -661,14 +724,71 @@ for _kind, _why in (
 def _nowhere(seen: Seen) -> Verdict:
     if seen.estate is None or seen.sources is None:
         return NO_CLOUD
-    volumes, open_ = seen.estate.volumes, {run.vm for run in seen.runs or () if run.is_open}
+    volumes, open_ = seen.estate.volumes, seen.at_work
     lost = [
         f"{s.name} {d.key}"
         for s in seen.sources
         for d in s.disks
-        if (volume := volumes.get(d.volume_id or "")) is not None and volume.vm_id is None and s.name not in open_
+        if (volume := volumes.get(d.volume_id or "")) is not None and volume.vm_id is None and s.key not in open_
     ]
     return not lost, _listed(lost, "every replica hangs on something")
+
+
+@check("hygiene.lost", C, "a replica that is not there cannot be failed over", "see who deleted it, and run a full sync")
+def _lost(seen: Seen) -> Verdict:
+    if seen.estate is None or seen.sources is None:
+        return NO_CLOUD
+    there = {v.id for v in seen.estate.volumes.values() if v.state not in REMOVED}
+    gone = [f"{s.name} {d.key}" for s in seen.sources for d in s.disks if d.volume_id and d.volume_id not in there]
+    return not gone, _listed(gone, "every replica is there")
+
+
+@check(
+    "hygiene.remembered",
+    W,
+    "a snapshot from an earlier failover; to go back to it would lose every sync since",
+    "see whose it is; if nobody needs it, delete it and empty snapshot_id in ossea_volumes",
+)
+def _remembered(seen: Seen) -> Verdict:
+    if seen.sources is None:
+        return NO_VMS
+    there = seen.estate.snapshots if seen.estate is not None else {}
+    found = [
+        f"{s.name} {d.key}: {d.snapshot_id}{'' if d.snapshot_id in there else ', which is not there'}"
+        for s in seen.sources
+        for d in s.disks
+        if d.snapshot_id and s.key not in seen.at_work
+    ]
+    return not found, _listed(found, "the database remembers no snapshot of a replica")
+
+
+@check("hygiene.dirty", W, "a test wrote to these replicas, and nothing reverted them", "run full syncs of these VMs")
+def _dirty(seen: Seen) -> Verdict:
+    if seen.sources is None or seen.runs is None:
+        return None, "the journal could not be read"
+    names = [s.name for s in seen.sources if seen.dirty.get(s.key)]
+    return not names, _listed(names)
+
+
+@check(
+    "hygiene.leases", W, "while it lasts, no other process may work on its VM", "see which process it is, or let it lapse"
+)
+def _idle_leases(seen: Seen) -> Verdict:
+    if seen.runs is None:
+        return None, "the journal could not be read"
+    names = {s.key: s.name for s in seen.sources or ()}
+    return not seen.idle_leases, _listed(names.get(key, key) for key in seen.idle_leases)
+
+
+@check(
+    "hygiene.configurations",
+    W,
+    "a VM whose volumes name none of several has none",
+    "leave one row of ossea_configs active, or let every volume name its own",
+)
+def _configurations(seen: Seen) -> Verdict:
+    noted = seen.database.get("configurations")
+    return (None, "the database could not be read") if noted is None else (noted.odd is None, noted.odd or noted.seen)
 
 
 @check("hygiene.overdue", C, "nobody takes it back", "run failover daemon, or failover end VM")
@@ -690,19 +810,23 @@ def _stuck(seen: Seen) -> Verdict:
 def _led(seen: Seen) -> Verdict:
     if seen.runs is None:
         return None, "the journal could not be read"
-    alone = [r.vm for r in seen.runs if r.is_open and r.expires_at is None and r.vm not in seen.led and not r.is_stuck]
+    alone = [r.vm for r in seen.runs if r.is_open and r.expires_at is None and r.vm_key not in seen.led and not r.is_stuck]
     return not alone, _listed(alone)
+
+
+UNTOLD = ("unknown", "cleanup_required")
 
 
 @check("hygiene.contexts", W, "the replication system holds it for something that is not there", "correct its context")
 def _contexts(seen: Seen) -> Verdict:
     if seen.sources is None:
         return NO_VMS
-    open_ = {run.vm for run in seen.runs or () if run.is_open}
+    open_ = seen.at_work
     odd = [
         f"{s.name} is {s.context_status}"
         for s in seen.sources
-        if (s.context_status == "failed_over_test" and s.name not in open_)
+        if (s.context_status == "failed_over_test" and s.key not in open_)
+        or s.context_status in UNTOLD
         or (s.context_status == "replicating" and not s.active_jobs)
     ]
     return not odd, _listed(odd)

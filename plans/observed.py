@@ -77,6 +77,7 @@ class Machine:
     nics: tuple[Nic, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
+    domain_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Capabilities:
     """What this cloud and this account can do.
 
     `release` and `kvm_snapshot_enabled` are from `listCapabilities`; `may_expunge` and what is left of the account's limits
-    (counts and GiB, None where there is none) from `listAccounts`; `storage` is the kind of primary storage that the
+    (counts, GiB and MiB, None where there is none) from `listAccounts`; `storage` is the kind of primary storage that the
     settings declare (`nfs`, `local`, `shared-mount-point`, `ceph`, `managed`), empty where they do not: users cannot see it.
     """
 
@@ -203,6 +204,17 @@ class Capabilities:
     snapshots_left: int | None = None
     primary_gib_left: int | None = None
     secondary_gib_left: int | None = None
+    vms_left: int | None = None
+    cpus_left: int | None = None
+    memory_mb_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose keys we have; `domain_id` is empty where it is not told."""
+
+    name: str
+    domain_id: str = ""
 
 
 # --- The replication system's database --------------------------------------------------------------------------------

@@ -6,36 +6,63 @@ may mend is our own tables, and nothing in CloudStack: what is left over there i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from plans import doctor
 from plans.doctor import Noted, RunSeen, Seen, Service
-from plans.observed import World
+from plans.observed import Source, World
 from reconciler import observe
+from reconciler.clock import Clock
+from reconciler.cloudstack.client import Client
 from reconciler.cloudstack.errors import CloudError, NotAllowed, Unauthorised
 from reconciler.loop import Look
+from reconciler.settings import Settings
 from reconciler.source.reach import Reach, SourceSide, reachable
-from reconciler.store import journal, upkeep
-from reconciler.store.database import StoreError
+from reconciler.store import journal, retention, upkeep
+from reconciler.store.database import DatabaseMissing, ProgramTooOld, SchemaUnknown, StoreError
 from reconciler.store.journal import RunState
 from reconciler.wiring import Connected
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What is looked at beside the database."""
+
+    settings: Settings
+    clock: Clock
+    client: Client
+    side: SourceSide
+
+
 def looked(connected: Connected, side: SourceSide) -> Seen:
     """Everything that can be seen now."""
-    seen = Seen(
-        at=connected.engine.clock.now(),
-        endpoint=connected.settings.cloudstack.endpoint,
-        tests=frozenset(connected.settings.networks.test),
-        database=_database(connected),
-        source_side=_source_side(side),
-    )
-    with_cloud, look = _cloud(connected, seen)
+    engine = connected.engine
+    with connected.database.read() as connection:
+        sources = engine.legacy.sources(connection)
+    platform = Platform(connected.settings, engine.clock, engine.client, side)
+    with_cloud, look = _cloud(platform, _begun(platform, _database(connected)), sources)
     return _journal(connected, with_cloud, look)
+
+
+def blind(platform: Platform, fault: StoreError) -> Seen:
+    """What can be seen while the database cannot be used, for this reason."""
+    part = {SchemaUnknown: "tables", DatabaseMissing: "tables", ProgramTooOld: "ours"}.get(type(fault), "server")
+    seen, _ = _cloud(platform, _begun(platform, {part: Noted("cannot be used", str(fault))}), ())
+    return replace(seen, sources=None)
+
+
+def _begun(platform: Platform, database: Mapping[str, Noted]) -> Seen:
+    return Seen(
+        at=platform.clock.now(),
+        endpoint=platform.settings.cloudstack.endpoint,
+        tests=frozenset(platform.settings.networks.test),
+        database=database,
+        source_side=_source_side(platform.side),
+    )
 
 
 def _database(connected: Connected) -> Mapping[str, Noted]:
@@ -43,9 +70,11 @@ def _database(connected: Connected) -> Mapping[str, Noted]:
     found: dict[str, Noted] = {}
     for one in upkeep.check(connected.database):
         last = found.get(one.what)
-        texts = [n for n in (last, Noted(one.seen, one.wrong)) if n is not None]
-        wrong = "; ".join(n.wrong for n in texts if n.wrong is not None)
-        found[one.what] = Noted("; ".join(n.seen for n in texts), wrong or None)
+        texts = [n for n in (last, Noted(one.seen, one.wrong, one.odd)) if n is not None]
+        wrong, odd = (
+            "; ".join(t for t in told if t is not None) for told in zip(*((n.wrong, n.odd) for n in texts), strict=True)
+        )
+        found[one.what] = Noted("; ".join(n.seen for n in texts), wrong or None, odd or None)
     return found
 
 
@@ -54,17 +83,15 @@ def _source_side(side: SourceSide) -> Mapping[str, Service]:
     return {str(one.service): Service(said[one.reach], one.reason) for one in reachable(side)}
 
 
-def _cloud(connected: Connected, seen: Seen) -> tuple[Seen, Look | None]:
+def _cloud(platform: Platform, seen: Seen, sources: tuple[Source, ...]) -> tuple[Seen, Look | None]:
     """What CloudStack shows; where it does not answer at all, why, and nothing else."""
-    client, clock = connected.engine.client, connected.engine.clock
+    client, clock, settings = platform.client, platform.clock, platform.settings
     began = clock.now()
-    with connected.database.read() as connection:
-        sources = connected.engine.legacy.sources(connection)
-    fleet = observe.fleet(sources, connected.settings.networks.test)
+    fleet = observe.fleet(sources, settings.networks.test)
     try:
         client.capabilities()
         took = clock.now() - began
-        standing = observe.standing(client, began, connected.settings.cloudstack.storage, fleet.flagged)
+        standing = observe.standing(client, began, settings.cloudstack.storage, fleet.flagged)
         look = Look(fleet, observe.estate(client, began, standing))
     except CloudError as fault:
         blind = replace(seen, trouble=str(fault), refused=isinstance(fault, Unauthorised), sources=sources)
@@ -100,18 +127,32 @@ def _journal(connected: Connected, seen: Seen, look: Look | None) -> Seen:
             runs = journal.history(connection, None, MOST_RUNS)
             open_ = journal.unfinished(connection)
             dossiers = journal.dossiers(connection, [s.key for s in seen.sources or ()])
+            made = retention.made(connection, [run.id for run in (*runs, *open_)])
     except StoreError:
         return seen
     rows = {run.id: run for run in (*runs, *open_)}
-    names = {s.key: s.name for s in seen.sources or ()}
-    led = {k for k, d in dossiers.items() if d.lease is not None and d.lease.expires_at > now}
+    led = frozenset(k for k, d in dossiers.items() if d.lease is not None and d.lease.expires_at > now)
+    wanted = frozenset(
+        k for k, d in dossiers.items() if d.run is not None or (d.accepted is not None and d.accepted.is_active)
+    )
     return replace(
         seen,
         runs=tuple(
-            RunSeen(run.id, run.vm_name, run.state not in journal.ENDED, run.state is RunState.STUCK, run.expires_at)
+            RunSeen(
+                run.id,
+                run.vm_name,
+                run.state not in journal.ENDED,
+                run.state is RunState.STUCK,
+                run.expires_at,
+                run.vm_key,
+                made[run.id].ids,
+                made[run.id].names,
+            )
             for run in rows.values()
         ),
-        led=frozenset(names[k] for k in led if k in names),
+        led=led,
+        idle_leases=led - wanted,
+        dirty={s.key: s.unsynced_since(dossiers[s.key].dirty) for s in seen.sources or ()},
         possible=doctor.probe(_worlds(look)) if look is not None else {},
     )
 
@@ -126,7 +167,7 @@ def _worlds(look: Look) -> list[World]:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Something left over that carries our mark, and the call that would remove it; it is shown, never made here."""
+    """Something of ours that is left over, and the call that would remove it; it is shown, never made here."""
 
     kind: str
     name: str
@@ -141,6 +182,7 @@ class Removal:
             "vm": f"destroyVirtualMachine id={self.id} expunge=true",
             "volume": f"deleteVolume id={self.id}",
             "snapshot": f"deleteSnapshot id={self.id}",
+            "vm-snapshot": f"deleteVMSnapshot vmsnapshotid={self.id}",
         }
         whose = "" if self.known else ", a run that this database does not know: see whose it is first"
         return f"{calls[self.kind]}   # {self.name}, of {self.run}{whose}"
@@ -165,6 +207,27 @@ class Fix:
     id: str
     text: str
     work: Callable[[Connected], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What came of a fix."""
+
+    id: str
+    done: bool
+    text: str
+
+
+def carry_out(connected: Connected, wanted: Iterable[Fix]) -> tuple[Fixed, ...]:
+    """Do what was shown, one after the other; one that fails stops none of the others."""
+    return tuple(_fixed(connected, one) for one in wanted)
+
+
+def _fixed(connected: Connected, one: Fix) -> Fixed:
+    try:
+        return Fixed(one.id, True, one.work(connected))
+    except StoreError as fault:
+        return Fixed(one.id, False, str(fault))
 
 
 def fixes(seen: Seen) -> tuple[Fix, ...]:

@@ -76,10 +76,11 @@ def chosen(
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is in CloudStack, to be asked after: ids, names of machines, and runs that something is marked with."""
+    """What is in CloudStack, to be asked after: ids, names, and runs that something is marked with."""
 
     ids: frozenset[str]
-    names: frozenset[str]
+    machines: frozenset[str]
+    unmarked: frozenset[str]
     runs: frozenset[str]
 
 
@@ -88,14 +89,15 @@ def left(estate: Estate) -> Left:
     parts = (estate.machines, estate.volumes, estate.snapshots, estate.vm_snapshots)
     tagged = (*estate.machines.values(), *estate.volumes.values(), *estate.snapshots.values())
     marks = (getattr(one, "tags", {}).get(MARK) for one in tagged)
-    return Left(frozenset(i for part in parts for i in part), estate.names, frozenset(m for m in marks if m))
+    unmarked = frozenset(v.name for v in estate.volumes.values()) | frozenset(s.name for s in estate.vm_snapshots.values())
+    return Left(frozenset(i for part in parts for i in part), estate.names, unmarked, frozenset(m for m in marks if m))
 
 
 def _against(run: Ended, there: Left, failed: bool) -> str | None:
     """Why this run stays, or None."""
-    if run.made & there.ids:
-        return f"{min(run.made & there.ids)} is still in CloudStack"
-    if run.guest_name in there.names:
+    if found := (run.made.ids & there.ids) | (run.made.names & there.unmarked):
+        return f"{min(found)} is still in CloudStack"
+    if run.guest_name in there.machines:
         return f"a VM {run.guest_name} is still in CloudStack"
     if run.id in there.runs:
         return "something in CloudStack is still marked with it"

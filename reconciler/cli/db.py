@@ -86,7 +86,9 @@ def check(shown: screen.Screen, form: str) -> int:
         shown.as_json({"findings": [asdict(finding) for finding in found]})
         return screen.ERROR if wrong else screen.DONE
     for finding in found:
-        shown.titled(finding.what, finding.seen, "broken" if finding.wrong else "verified")
+        shown.titled(finding.what, finding.seen, "broken" if finding.wrong else "waits" if finding.odd else "verified")
+        if finding.odd:
+            shown.titled("", f"~ {finding.odd}", "waits")
         if finding.wrong:
             shown.titled("", f"✗ {finding.wrong}", "broken")
     return screen.ERROR if wrong else screen.DONE

@@ -12,8 +12,8 @@ from reconciler.cli import screen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from plans.doctor import Finding, Status
-    from reconciler.doctor import Fix, Removal
+    from plans.doctor import Finding, Seen, Status
+    from reconciler.doctor import Fix, Fixed, Removal
 
 FIT, WARNINGS, CRITICAL = 0, 1, 2
 CATEGORIES = (
@@ -38,37 +38,52 @@ def command(shown: screen.Screen, fix: bool, only: tuple[str, ...], yes: bool, v
     """
     from plans import doctor as checks
     from reconciler import doctor, wiring
+    from reconciler.clock import SystemClock
+    from reconciler.store.database import StoreError
 
-    connected = shown.connect()
-    side = wiring.source_side(connected.settings, connected.engine.clock)
-    seen = doctor.looked(connected, side)
+    settings, connected = wiring.settings(shown.settings_path), None
+    fixed: tuple[doctor.Fixed, ...] = ()
+    side = wiring.source_side(settings, clock := SystemClock())
+    try:
+        connected = shown.connect(clock)
+        seen = doctor.looked(connected, side)
+    except StoreError as fault:
+        seen = doctor.blind(doctor.Platform(settings, clock, wiring.client(settings, clock), side), fault)
     wanted = [checks.Category(name) for name in only or CATEGORIES]
-    if fix and _mended(shown, connected, doctor.fixes(seen), yes, form):
+    if fix and (chosen := _confirmed(shown, doctor.fixes(seen), yes, form)) and connected is not None:
+        fixed = doctor.carry_out(connected, chosen)
+        _mended(shown, fixed, form)
         seen = doctor.looked(connected, side)
     found, left = checks.examine(seen, wanted), doctor.removals(seen)
     if form == "json":
-        shown.as_json(_as_json(found, left, checks.worst(found)))
+        shown.as_json(_as_json(seen, found, left, fixed if fix else None))
     else:
         _show(shown, found, left, doctor.fixes(seen), verbose)
+    if not all(one.done for one in fixed):
+        return CRITICAL
     return {"critical": CRITICAL, "warning": WARNINGS}.get(checks.worst(found), FIT)
 
 
-def _mended(shown: screen.Screen, connected: Any, fixes: Sequence[Fix], yes: bool, form: str) -> bool:
-    """Show what would be mended, ask, and do it. Whether anything was done."""
+def _confirmed(shown: screen.Screen, fixes: Sequence[Fix], yes: bool, form: str) -> Sequence[Fix]:
+    """Show what would be mended, and ask. What is to be done."""
     say = shown.text if form == "text" else lambda text="", _meaning="plain": click.echo(text, err=True)
     for number, one in enumerate(fixes, 1):
         say(f"{number}. {one.text}", "strong")
     if not fixes:
         say("nothing can be mended by itself")
-        return False
+        return ()
     if not yes and not sys.stdin.isatty():
         raise screen.Complaint("nobody is there to be asked: say --yes; nothing was changed")
     if not yes and not click.confirm("Do exactly this?", default=False, err=form == "json"):
         say("Nothing was changed.")
-        return False
-    for one in fixes:
-        say(f"   {one.id}: {one.work(connected)}", "verified")
-    return True
+        return ()
+    return fixes
+
+
+def _mended(shown: screen.Screen, fixed: Sequence[Fixed], form: str) -> None:
+    say = shown.text if form == "text" else lambda text="", _meaning="plain": click.echo(text, err=True)
+    for one in fixed:
+        say(f"   {one.id}: {one.text}", "verified" if one.done else "broken")
 
 
 def _show(
@@ -115,26 +130,41 @@ def _finding(shown: screen.Screen, one: Finding) -> None:
         shown.titled("", f"mend: {one.check.mend}", "plain", TITLE - 2)
 
 
-def _as_json(found: Sequence[Finding], left: Sequence[Removal], worst: Status) -> dict[str, Any]:
-    bad = [f for f in found if f.status in ("warning", "critical")]
-    return {
-        "overall_passed": worst == "ok",
+def _as_json(seen: Seen, found: Sequence[Finding], left: Sequence[Removal], fixed: Sequence[Fixed] | None) -> dict[str, Any]:
+    """The report, and with `--fix` what came of it."""
+    bad, at = [f for f in found if f.status in ("warning", "critical")], screen.stamp(seen.at)
+    report = {
+        "timestamp": at,
+        "overall_passed": not bad,
         "total_checks": len(found),
         "passed_checks": sum(f.status == "ok" for f in found),
         "failed_checks": len(bad),
         "critical_failures": sum(f.status == "critical" for f in bad),
-        "results": [
-            {
-                "id": f.check.id,
-                "category": str(f.check.category),
-                "status": str(f.status),
-                "severity": str(f.check.severity),
-                "message": f.seen,
-                "why": f.check.why,
-                "fix": f.check.mend,
-                "auto_fixable": f.check.id == "database.ours",
-            }
-            for f in found
-        ],
+        "results": [_result(f) for f in found],
         "left_over": [{"kind": r.kind, "id": r.id, "name": r.name, "run": r.run, "removal": r.text} for r in left],
+    }
+    if fixed is None:
+        return report
+    done = sum(one.done for one in fixed)
+    results = [
+        {"fix_name": one.id, "attempted": True, "successful": one.done, "message": one.text, "resource_id": None}
+        for one in fixed
+    ]
+    counts = {"fixes_attempted": len(fixed), "fixes_successful": done, "fixes_failed": len(fixed) - done}
+    return {**report, "auto_fix_report": {"timestamp": at, **counts, "results": results}}
+
+
+def _result(found: Finding) -> dict[str, Any]:
+    """One check; what is not visible neither passed nor failed."""
+    return {
+        "id": found.check.id,
+        "category": str(found.check.category),
+        "check_name": found.check.id.partition(".")[2],
+        "passed": None if found.status == "not visible" else found.status == "ok",
+        "status": str(found.status),
+        "severity": str(found.check.severity),
+        "message": found.seen,
+        "details": {"why": found.check.why},
+        "fix": found.check.mend,
+        "auto_fixable": found.check.id == "database.ours",
     }

@@ -15,7 +15,19 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from plans.observed import Capabilities, Machine, Network, Nic, Offering, Template, VmSnapshot, Volume, VolumeSnapshot, Zone
+from plans.observed import (
+    Account,
+    Capabilities,
+    Machine,
+    Network,
+    Nic,
+    Offering,
+    Template,
+    VmSnapshot,
+    Volume,
+    VolumeSnapshot,
+    Zone,
+)
 from reconciler.cloudstack.errors import BadAnswer
 from reconciler.cloudstack.outcomes import (
     Accepted,
@@ -115,11 +127,12 @@ class _Machine(_Tagged):
     details: Mapping[str, Any] = Field(default_factory=dict)
     nic: tuple[_Nic, ...] = ()
     account: str = ""
+    domainid: Id | None = None
 
     def record(self) -> Machine:
         return Machine(
             self.id, self.name, self.displayname, self.state, self.zoneid, self._started(),
-            tuple(n.record() for n in self.nic), self.tag_map, self.account,
+            tuple(n.record() for n in self.nic), self.tag_map, self.account, self.domainid or "",
         )  # fmt: skip
 
     def _started(self) -> bool:
@@ -309,7 +322,11 @@ Left = Annotated[int | None, BeforeValidator(_left)]
 
 class _Account(_Row):
     name: str = ""
+    domainid: Id | None = None
     accounttype: Number = 0
+    vmavailable: Left = None
+    cpuavailable: Left = None
+    memoryavailable: Left = None
     volumeavailable: Left = None
     snapshotavailable: Left = None
     primarystorageavailable: Left = None
@@ -418,10 +435,10 @@ def commands(content: Mapping[str, Any], where: str) -> tuple[frozenset[str], in
     return frozenset(row.name for row in found.api), found.count
 
 
-def account(content: Mapping[str, Any], where: str) -> str | None:
-    """The name of the one account that is shown (content of listAccounts), or None: an administrator is shown several."""
+def account(content: Mapping[str, Any], where: str) -> Account | None:
+    """The one account that is shown (content of listAccounts), or None: an administrator is shown several."""
     rows = [_checked(_Account, row, where) for row in content.get("account") or []]
-    return rows[0].name if len(rows) == 1 else None
+    return Account(rows[0].name, rows[0].domainid or "") if len(rows) == 1 else None
 
 
 def capabilities(content: Mapping[str, Any], accounts: Mapping[str, Any], where: str) -> Capabilities:
@@ -437,6 +454,9 @@ def capabilities(content: Mapping[str, Any], accounts: Mapping[str, Any], where:
         snapshots_left=own.snapshotavailable,
         primary_gib_left=own.primarystorageavailable,
         secondary_gib_left=own.secondarystorageavailable,
+        vms_left=own.vmavailable,
+        cpus_left=own.cpuavailable,
+        memory_mb_left=own.memoryavailable,
     )
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from plans.observed import (
+    Account,
     Capabilities,
     Doors,
     Machine,
@@ -157,8 +158,8 @@ class Reader:
             raise LookFailed(f"the list stayed incomplete: {len(names)} of {count}", where)
         return names
 
-    def account(self) -> str | None:
-        """The name of our own account, or None where it is not told."""
+    def account(self) -> Account | None:
+        """Our own account, or None where it is not told."""
         return parse.account(self._account(), self._servers.where("listAccounts"))
 
     def pending_jobs(self) -> frozenset[str]:

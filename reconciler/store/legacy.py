@@ -40,6 +40,7 @@ from reconciler.store.rows import (
     Rows,
     SyncRow,
     VolumeRow,
+    is_true,
     number,
     required,
 )
@@ -143,6 +144,10 @@ class Legacy:
             failovers=self.read(connection, FailoverRow),
             contexts=self.read(connection, ContextRow),
         )
+
+    def active_configurations(self, connection: sa.Connection) -> tuple[str, ...]:
+        """The names of the CloudStack configurations that are active."""
+        return tuple(sorted(row.name for row in self.read(connection, ConfigRow) if is_true(row.is_active)))
 
     def read(self, connection: sa.Connection, row: type[Row]) -> list[Row]:
         """All rows of a table; one that is absent is empty."""

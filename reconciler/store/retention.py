@@ -24,8 +24,16 @@ PARTS = (tables.events, tables.steps, tables.placements, tables.points, tables.c
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What a run made in CloudStack: known ids, and the names of what cannot be marked, clones and VM snapshots."""
+
+    ids: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that is over. `made` are the ids of all that it made in CloudStack; `dirty`: its replicas await a full sync."""
+    """A run that is over; `dirty`: its replicas await a full sync."""
 
     id: str
     vm_key: str
@@ -34,7 +42,7 @@ class Ended:
     failed: bool
     finished_at: datetime
     guest_name: str
-    made: frozenset[str]
+    made: Made
     dirty: bool
 
 
@@ -50,7 +58,7 @@ class Removed:
 def ended(connection: sa.Connection, before: datetime) -> tuple[Ended, ...]:
     """The runs that ended before then, oldest first, without the newest of each VM."""
     rows = connection.execute(_ENDED, {"before": before}).all()
-    made = _made(connection, [row.id for row in rows])
+    made_by = made(connection, [row.id for row in rows])
     dirty = set(connection.execute(sa.select(tables.dirty.c.run_id)).scalars())
     return tuple(
         Ended(
@@ -61,20 +69,27 @@ def ended(connection: sa.Connection, before: datetime) -> tuple[Ended, ...]:
             row.failed,
             row.finished_at,
             row.guest_name,
-            frozenset({*made[row.id], row.guest_id, row.default_root_id} - {None}),
+            made_by[row.id],
             row.id in dirty,
         )
         for row in rows
     )
 
 
-def _made(connection: sa.Connection, run_ids: Sequence[str]) -> Mapping[str, set[str]]:
+def made(connection: sa.Connection, run_ids: Sequence[str]) -> Mapping[str, Made]:
+    """What each of these runs made."""
+    ids, names = (_told(connection, run_ids, columns) for columns in (_NUMBERED, _NAMED))
+    return {run_id: Made(frozenset(ids[run_id]), frozenset(names[run_id])) for run_id in run_ids}
+
+
+def _told(
+    connection: sa.Connection, run_ids: Sequence[str], columns: Iterable[tuple[sa.Column[Any], sa.Column[Any]]]
+) -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for some in _slices(run_ids):
-        for table, column in _NUMBERED:
-            query = sa.select(table.c.run_id, column).where(table.c.run_id.in_(some) & column.is_not(None))
-            for run_id, ident in connection.execute(query):
-                found[run_id].add(ident)
+        for of, column in columns:
+            for run_id, text in connection.execute(sa.select(of, column).where(of.in_(some) & column.is_not(None))):
+                found[run_id].add(text)
     return found
 
 
@@ -123,13 +138,19 @@ def _slices(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 _NUMBERED = (
-    (tables.points, tables.points.c.snapshot_id),
-    (tables.clones, tables.clones.c.clone_id),
-    (tables.guest_points, tables.guest_points.c.snapshot_id),
+    (r.id, r.guest_id),
+    (r.id, r.default_root_id),
+    (tables.points.c.run_id, tables.points.c.snapshot_id),
+    (tables.clones.c.run_id, tables.clones.c.clone_id),
+    (tables.guest_points.c.run_id, tables.guest_points.c.snapshot_id),
+)
+_NAMED = (
+    (tables.clones.c.run_id, tables.clones.c.name),
+    (tables.guest_points.c.run_id, tables.guest_points.c.name),
 )
 _LAST_RUNS = sa.select(sa.func.max(r.attempt).label("attempt"), r.vm_key).group_by(r.vm_key).subquery()
 _ENDED = (
-    sa.select(r.id, r.vm_key, r.vm_name, r.kind, r.failed, r.finished_at, r.guest_name, r.guest_id, r.default_root_id)
+    sa.select(r.id, r.vm_key, r.vm_name, r.kind, r.failed, r.finished_at, r.guest_name)
     .join(_LAST_RUNS, (r.vm_key == _LAST_RUNS.c.vm_key) & (r.attempt < _LAST_RUNS.c.attempt))
     .where(r.open_of.is_(None) & (r.finished_at < sa.bindparam("before", type_=tables.Moment)))
     .order_by(r.finished_at, r.id)

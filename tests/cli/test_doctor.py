@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.world import KEYS, PG, Cloud, House
+from tests.cli.world import KEYS, PG, VOLUME, Cloud, House
 
 FIT, WARNINGS, CRITICAL, REFUSED = 0, 1, 2, 3
 TEST = f"vm: {PG}\nstate: test-failover\nfor: 30m\n"
@@ -136,3 +136,51 @@ def test_an_unknown_category_is_an_error(house: House) -> None:
     told = house.run("doctor", "--only", "weather")
     assert (told.code, told.out) == (1, "")
     assert KEYS[PG] not in told.err
+
+
+def test_a_database_that_cannot_be_used_is_one_fault_and_the_cloud_is_looked_at_all_the_same(home: House) -> None:
+    nowhere = {"FAILOVER_DATABASE__URL": "mysql+pymysql://u@127.0.0.1:9/x"}
+    told = home.run("doctor", "--format", "json", **nowhere)
+    status = {row["id"]: row["status"] for row in told.json["results"]}
+    assert told.code == CRITICAL
+    assert (status["database.server"], status["connectivity.reachable"], status["volumes.move"]) == ("critical", "ok", "ok")
+    assert {name for name, was in status.items() if was == "critical"} <= {"database.server", "network.tests"}
+    home.edit("ALTER TABLE vm_disks RENAME COLUMN disk_id TO disc_id")
+    told = home.run("doctor", "--only", "database")
+    assert (told.code, "vm_disks has no column disk_id" in told.out) == (CRITICAL, True)
+
+
+def test_the_report_has_the_documented_shape_and_tells_what_came_of_fixes(home: House) -> None:
+    assert home.run("db", "downgrade", "base").code == 0
+    told = home.run("doctor", "--fix", "--yes", "--format", "json", "--only", "database").json
+    assert {
+        "timestamp",
+        "overall_passed",
+        "total_checks",
+        "passed_checks",
+        "failed_checks",
+        "critical_failures",
+    } <= told.keys()
+    ours = next(row for row in told["results"] if row["id"] == "database.ours")
+    assert (ours["check_name"], ours["category"], ours["passed"], ours["auto_fixable"]) == ("ours", "database", True, True)
+    assert {"message", "details", "fix", "severity"} <= ours.keys()
+    fixed = told["auto_fix_report"]
+    assert (fixed["fixes_attempted"], fixed["fixes_successful"], fixed["fixes_failed"]) == (1, 1, 0)
+    assert fixed["results"][0]["fix_name"] == "database.ours"
+
+
+def test_a_replica_that_somebody_deleted_is_told(home: House) -> None:
+    home.edit(f"UPDATE ossea_volumes SET volume_id = '00000000-0000-4000-8000-00000000dead' WHERE volume_id = '{VOLUME}'")
+    assert PG in failed(home, "--only", "hygiene")["hygiene.lost"]
+
+
+def test_what_the_database_remembers_or_leases_for_nobody_is_told(home: House) -> None:
+    home.edit(
+        f"UPDATE ossea_volumes SET snapshot_id = 'old-1' WHERE volume_id = '{VOLUME}'",
+        f"INSERT INTO fr_leases (vm_key, owner, fence, expires_at) VALUES ('{KEYS[PG]}', 'them', 1, '2099-01-01 00:00:00')",
+        "INSERT INTO ossea_configs (name, is_active) VALUES ('second', 1)",
+    )
+    wrong = failed(home, "--only", "hygiene")
+    assert wrong["hygiene.remembered"] == f"{PG} disk-2000: old-1, which is not there"
+    assert wrong["hygiene.leases"] == PG
+    assert "2 are active" in wrong["hygiene.configurations"]

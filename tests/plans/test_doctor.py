@@ -18,6 +18,7 @@ from plans import doctor
 from plans.doctor import Category, Noted, RunSeen, Seen, Service, Status
 from plans.observed import (
     MARK,
+    Account,
     ActiveJob,
     Capabilities,
     Estate,
@@ -36,8 +37,8 @@ from tests.plans.worlds import APPLIANCE, GIB, PRODUCTION, TEST_NET, ZONE, volum
 AT = datetime(2026, 11, 24, 14, tzinfo=UTC)
 WORLD = worlds.world()
 assert WORLD.appliance is not None
-MACHINE = replace(WORLD.appliance, account="dr")
-ABLE = Capabilities("4.22.1.0", True, True, "nfs", 10, 10, 1000, 1000)
+MACHINE = replace(WORLD.appliance, account="dr", domain_id="domain-1")
+ABLE = Capabilities("4.22.1.0", True, True, "nfs", 10, 10, 1000, 1000, 10, 100, 100_000)
 ROLE = """
 queryAsyncJobResult listVolumes attachVolume detachVolume deleteVolume createVolume
 listSnapshots createSnapshot revertSnapshot deleteSnapshot
@@ -60,14 +61,14 @@ GOOD = Seen(
     offerings=(OFFERING,),
     disk_offerings=(Offering("d", "custom", True),),
     commands=COMMANDS,
-    account="dr",
+    account=Account("dr", "domain-1"),
     sources=(worlds.source(),),
-    database={name: Noted("as it should be") for name in PARTS},
+    database={name: Noted("as it should be") for name in (*PARTS, "configurations")},
     runs=(),
     source_side={name: Service(True) for name in ("appliance", "replication", "daemon")},
     possible={Strategy.CLONE: (1, "")},
 )
-RUN = RunSeen("run-1", "PGWINTESTBIOS", True)
+RUN = RunSeen("run-1", "PGWINTESTBIOS", True, vm_key=worlds.source().key)
 
 
 def estate(**changes: Any) -> Seen:
@@ -109,7 +110,7 @@ def silent(name: str) -> Seen:
 
 
 def run(**changes: Any) -> Seen:
-    return replace(GOOD, runs=(replace(RUN, **changes),), led=frozenset({RUN.vm}))
+    return replace(GOOD, runs=(replace(RUN, **changes),), led=frozenset({RUN.vm_key}))
 
 
 def marked(kind: str) -> Seen:
@@ -148,6 +149,9 @@ BAD: dict[str, Seen] = {
     "appliance.running": appliance(state="Stopped"),
     "appliance.snapshots": estate(vm_snapshots={"s": VmSnapshot("s", "by hand", APPLIANCE, "Error")}),
     "limits.volumes": able(volumes_left=0),
+    "limits.vms": able(vms_left=0),
+    "limits.cpus": able(cpus_left=1),
+    "limits.memory": able(memory_mb_left=4095),
     "limits.snapshots": able(snapshots_left=0),
     "limits.primary": able(primary_gib_left=39),
     "limits.secondary": able(secondary_gib_left=39),
@@ -167,12 +171,23 @@ BAD: dict[str, Seen] = {
     "vms.power": without("stopVirtualMachine"),
     "vms.destroy": without("destroyVirtualMachine"),
     "vms.expunge": able(may_expunge=False),
-    "account.same": replace(GOOD, account="other"),
+    "account.same": replace(GOOD, account=Account("other", "domain-1")),
     **{f"database.{name}": noted(name) for name in PARTS},
     "hygiene.vms": marked("machines"),
     "hygiene.volumes": marked("volumes"),
     "hygiene.snapshots": marked("snapshots"),
     "hygiene.replicas": estate(volumes={volume_id(0): replace(WORLD.volumes[volume_id(0)], vm_id=None)}),
+    "hygiene.vm-snapshots": replace(
+        estate(vm_snapshots={"s": VmSnapshot("s", "fr-1", "elsewhere", "Ready")}),
+        runs=(replace(RUN, is_open=False, named=frozenset({"fr-1"})),),
+    ),
+    "hygiene.lost": estate(volumes={k: v for k, v in WORLD.volumes.items() if k != volume_id(0)}),
+    "hygiene.remembered": source(disks=tuple(replace(d, snapshot_id="old-1") for d in worlds.source().disks)),
+    "hygiene.dirty": replace(GOOD, dirty={worlds.source().key: frozenset({volume_id(0)})}),
+    "hygiene.leases": replace(GOOD, idle_leases=frozenset({worlds.source().key})),
+    "hygiene.configurations": replace(
+        GOOD, database={**GOOD.database, "configurations": Noted("a, b", odd="2 are active: a, b")}
+    ),
     "hygiene.overdue": run(expires_at=AT - timedelta(minutes=10, seconds=1)),
     "hygiene.stuck": run(is_stuck=True),
     "hygiene.led": replace(run(), led=frozenset()),
@@ -264,6 +279,47 @@ def test_what_belongs_to_an_open_run_is_no_orphan_and_an_unknown_run_is_told_as_
     assert list(doctor.orphans(replace(seen, runs=(RUN,)))) == []
     (found,) = [f for f in doctor.examine(replace(seen, runs=())) if f.check.id == "hygiene.snapshots"]
     assert "which this database does not know" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("volumes", "failover-clone-1"), ("vm_snapshots", "failover-point-1")], ids=["clone", "VM snapshot"]
+)
+def test_what_cannot_be_marked_is_known_by_the_name_that_the_journal_gave_it(kind: str, name: str) -> None:
+    left = {
+        "volumes": {**WORLD.volumes, "v": Volume("v", name, "Ready", "DATADISK", GIB, ZONE)},
+        "vm_snapshots": {"v": VmSnapshot("v", name, "vm-x", "Ready")},
+    }
+    seen = estate(**{kind: left[kind]})
+    over = replace(RUN, is_open=False, named=frozenset({name}))
+    assert [(ident, run) for _, _, ident, run in doctor.orphans(replace(seen, runs=(over,)))] == [("v", "run-1")]
+    assert list(doctor.orphans(replace(seen, runs=(replace(over, is_open=True),)))) == []
+    assert list(doctor.orphans(replace(seen, runs=(replace(over, named=frozenset()),)))) == []
+
+
+def test_what_lost_its_mark_is_known_by_its_id_and_what_is_removed_is_not_left() -> None:
+    volumes = {**WORLD.volumes, "v": Volume("v", "left", "Ready", "DATADISK", GIB, ZONE)}
+    over = (replace(RUN, is_open=False, made=frozenset({"v"})),)
+    assert [row[2] for row in doctor.orphans(replace(estate(volumes=volumes), runs=over))] == ["v"]
+    volumes["v"] = replace(volumes["v"], state="Expunged")
+    assert list(doctor.orphans(replace(estate(volumes=volumes), runs=over))) == []
+
+
+def test_runs_are_told_apart_by_the_key_of_their_vm_and_not_by_its_name() -> None:
+    twin = replace(
+        worlds.source(), key="4205a841-0265-f4bd-39a6-0000000000aa", context_id="c", context_status="failed_over_test"
+    )
+    seen = replace(run(), sources=(worlds.source(), twin))
+    (found,) = [f for f in doctor.examine(seen) if f.check.id == "hygiene.contexts"]
+    assert found.status is Status.WARNING, "the run is of the other one"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"), [("domain-1", "domain-2", False), ("", "domain-2", True), ("domain-1", "", True)]
+)
+def test_an_account_of_one_name_in_another_domain_is_another_one(ours: str, theirs: str, same: bool) -> None:
+    seen = replace(appliance(domain_id=theirs), account=Account("dr", ours))
+    (found,) = [f for f in doctor.examine(seen) if f.check.id == "account.same"]
+    assert (found.status is Status.OK) is same, found.seen
 
 
 def test_the_probe_counts_vms_and_names_the_first_objection() -> None:

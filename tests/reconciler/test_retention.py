@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plans.observed import MARK, Capabilities, Estate, VolumeSnapshot
+from plans.observed import MARK, Capabilities, Estate, VmSnapshot, VolumeSnapshot
 from reconciler import retention
 from reconciler.settings import Retention
-from reconciler.store.retention import Ended
+from reconciler.store.retention import Ended, Made
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 IDS = st.frozensets(st.sampled_from("abcd"), max_size=3)
@@ -23,15 +23,17 @@ RUNS = st.builds(
     failed=st.booleans(),
     finished_at=st.integers(0, 800).map(lambda days: NOW - timedelta(days=days)),
     guest_name=st.sampled_from(["vm-test", "vm"]),
-    made=IDS,
+    made=st.builds(Made, ids=IDS, names=IDS),
     dirty=st.booleans(),
 )
 DAYS = st.none() | st.integers(1, 500).map(lambda days: timedelta(days=days))
 
 
 def estate(ids: frozenset[str], mark: str) -> Estate:
+    """Volume snapshots of these ids, and VM snapshots of these names."""
     snapshots = {i: VolumeSnapshot(i, i, "v", "BackedUp", {MARK: mark} if mark else {}) for i in ids}
-    return Estate(NOW, Capabilities(), {}, {}, snapshots, {}, {})
+    named = {f"row of {i}": VmSnapshot(f"row of {i}", i, "m", "Ready") for i in ids}
+    return Estate(NOW, Capabilities(), {}, {}, snapshots, named, {})
 
 
 @given(st.lists(RUNS, max_size=6), DAYS, DAYS, IDS, st.sampled_from(["", "r1", "r9"]), st.booleans())
@@ -44,7 +46,7 @@ def test_what_goes_is_old_enough_and_nothing_of_it_is_left(
         age = tests if run.kind == "test" else live
         assert age is not None
         assert NOW - run.finished_at > age
-        assert not run.made & ids
+        assert not (run.made.ids | run.made.names) & ids
         assert not run.dirty
         assert failed or not run.failed
         assert not (ids and mark == run.id)

@@ -73,7 +73,7 @@ def test_more_runs_than_go_into_one_statement(store: Database) -> None:
     with store.read() as connection:
         found = retention.ended(connection, LATER)
     assert len(found) == many
-    assert {i for run in found for i in run.made} >= {f"s{n}" for n in range(many - 1)}
+    assert {i for run in found for i in run.made.ids} >= {f"s{n}" for n in range(many - 1)}
 
 
 def test_specs_that_are_active_needed_or_the_newest_stay(store: Database) -> None:
