@@ -23,6 +23,18 @@ def command() -> None:
     """The tables this tool keeps beside those of the replication system."""
 
 
+@command.command("create")
+@click.pass_obj
+def create(shown: screen.Screen) -> int:
+    """Make the documented tables of a replication system in a database that has none of them, with rows of nobody."""
+    from reconciler import wiring
+    from reconciler.store import upkeep
+
+    upkeep.create(wiring.database(wiring.settings(shown.settings_path)))
+    shown.text("made; `failover db upgrade` makes our own tables beside them", "verified")
+    return screen.DONE
+
+
 @command.command("upgrade")
 @click.pass_obj
 def upgrade(shown: screen.Screen) -> int:

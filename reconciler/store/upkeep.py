@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from migrations import run
 from reconciler.store import database as databases
-from reconciler.store import legacy, tables
+from reconciler.store import embedded, legacy, tables
 from reconciler.store.database import OLDEST, Database, DatabaseReadOnly, StoreError
 from reconciler.store.generation import MEANING
 
@@ -43,6 +43,24 @@ def versions(database: Database) -> tuple[str | None, str | None]:
     """The version of our tables, None where there are none, and the newest there is."""
     with database.read() as connection:
         return run.current(connection), run.head()
+
+
+def create(database: Database) -> None:
+    """Make the documented tables of a replication system, in a database that has none of them.
+
+    Raises `StoreError` where there is one already: a replication system's own tables are never added to.
+    """
+    wanted = {*embedded.metadata.tables, legacy.CONTEXTS}
+    with database.begin() as connection:
+        databases.refuse_old(database, connection)
+        there = sorted(wanted & set(sa.inspect(connection).get_table_names()))
+        if there:
+            text = f"{', '.join(there[:3])}{', …' if len(there) > 3 else ''}"
+            raise StoreError(
+                f"the database {database.shown} has tables of a replication system already ({text}), and nothing was made: "
+                "use it as it is, with `failover db upgrade`, or name an empty database"
+            )
+        embedded.create(connection)
 
 
 def upgrade(database: Database) -> bool:

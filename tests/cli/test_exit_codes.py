@@ -88,6 +88,7 @@ SITUATIONS = (
     Situation(f"source sync {PG}", 3, key="error"),
     Situation("daemon --once --specs specs", 0, AS_WANTED),
     Situation("daemon --once --specs nowhere", 1),
+    Situation("db create", 1),
     Situation("db upgrade", 0),
     Situation("--settings nowhere.yaml db upgrade", 1),
     Situation(f"db downgrade {NEWEST}", 0),
@@ -111,6 +112,7 @@ ELSEWHERE = {
     "network unmap": {0},
     "source power": {0},
     "source sync": {0},
+    "db create": {0},
     "db downgrade": {3},
     "db prune": {3},
 }

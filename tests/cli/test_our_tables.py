@@ -153,3 +153,15 @@ def test_while_a_test_runs_nothing_of_it_goes_and_the_tables_stay(home: House) -
     assert (checked.code, "run `failover db upgrade`" in checked.out) == (ERROR, True)
     assert home.run("db", "upgrade").out == "upgraded\n"
     assert home.run("db", "check").code == DONE
+
+
+def test_the_documented_tables_are_made_where_there_are_none(home: House) -> None:
+    empty = {"FAILOVER_DATABASE__URL": "sqlite:///empty.db"}
+    assert "run `failover init`" in home.run("db", "create", **empty).err
+    (home.folder / "empty.db").touch()
+    told = home.run("db", "create", **empty)
+    assert (told.code, told.out.startswith("made; ")) == (DONE, True), told.text
+    assert home.run("db", "upgrade", **empty).out == "upgraded\n"
+    assert home.run("db", "check", **empty).code == DONE
+    again = home.run("db", "create", **empty)
+    assert (again.code, "nothing was made" in again.err) == (ERROR, True)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from migrations import run
 from reconciler.store import journal, legacy, tables, upkeep
 from reconciler.store.database import Database, ProgramTooOld, StoreError, upgrade
+from reconciler.store.generation import Generation
 from reconciler.store.upkeep import StillNeeded
 from tests.mariadb import PASSWORD, Server
 from tests.reconciler.store import generations, making, vms
@@ -47,6 +48,30 @@ def test_there_and_back_our_tables_leave_every_other_as_it_was(furnish: Furnish,
         assert ddl(database) == definitions
         assert upkeep.versions(database) == (None, run.head())
     assert not upkeep.downgrade(database, run.BASE)
+
+
+def test_an_empty_database_gets_the_documented_tables_and_is_used_like_any_other(empty: Database) -> None:
+    upkeep.create(empty)
+    assert legacy.adopt(empty).generation is Generation.EMBEDDED
+    definitions = ddl(empty)
+    assert upgrade(empty)
+    assert ddl(empty) == definitions
+    with empty.read() as connection:
+        assert legacy.adopt(empty).sources(connection) == ()
+    with pytest.raises(StoreError, match=r"has tables of a replication system already \(cbt_history, .*nothing was made"):
+        upkeep.create(empty)
+    assert ddl(empty) == definitions
+
+
+@pytest.mark.parametrize("generation", ["g1", "g3"])
+def test_tables_of_a_replication_system_are_never_added_to(furnish: Furnish, generation: str) -> None:
+    database = furnish(generation)
+    with database.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE cbt_history")
+    before = shape(database)
+    with pytest.raises(StoreError, match="nothing was made"):
+        upkeep.create(database)
+    assert shape(database) == before
 
 
 def test_every_version_can_be_gone_back_to_and_up_from_again(empty: Database) -> None:
