@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +28,15 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
 def main() -> int:
     """Serve until SIGINT or SIGTERM."""
     given = arguments().parse_args()
+    for number in ENDS:  # waited for and not handled: a handler that sets an event may find its lock held, for ever
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     clock = TurnedClock(datetime.now(UTC)) if given.turned else RealClock(given.speed)
     options = {"release": given.release, "durations": given.durations}
     try:
@@ -45,10 +50,7 @@ def main() -> int:
     if server.control_url:
         sys.stdout.write(f"control at {server.control_url}: {ROUTES}\n")
     sys.stdout.flush()
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+    signal.sigwait(ENDS)
     server.close()
     return 0
 
