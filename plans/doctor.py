@@ -280,20 +280,22 @@ def _release(seen: Seen) -> Verdict:
 # --- where guests are made --------------------------------------------------------------------------------------------
 
 
-def _every(seen: Seen, value: Callable[[Platform], str], there: Iterable[tuple[str, str]] | None) -> Verdict:
-    """Whether what every configuration names is there, by id or name."""
+def _every(seen: Seen, value: Callable[[Platform], str], there: Iterable[str] | None) -> Verdict:
+    """Whether what every configuration names is `there`."""
     if not seen.platforms:
         return NO_VMS
     if there is None or seen.estate is None:
         return NO_CLOUD
-    known = {text for pair in there for text in pair}
+    known = frozenset(there)
     lacking = [f"{p.config}: {value(p) or 'none is named'}" for p in seen.platforms if value(p) not in known]
     return not lacking, _listed(lacking) if lacking else _listed({value(p) for p in seen.platforms})
 
 
 @check("zone.exists", C, "guests are made in it", "correct `zone` in ossea_configs")
 def _zone(seen: Seen) -> Verdict:
-    return _every(seen, lambda p: p.zone, None if seen.zones is None else ((z.id, z.name) for z in seen.zones))
+    return _every(
+        seen, lambda p: p.zone, None if seen.zones is None else (text for z in seen.zones for text in (z.id, z.name))
+    )
 
 
 @check("zone.appliance", C, "a replica cannot leave its zone", "name the appliance's zone in ossea_configs")
@@ -318,7 +320,7 @@ def _templates(seen: Seen) -> tuple[Template, ...]:
 
 @check("template.exists", C, "a guest is deployed from it", "correct `template_id` in ossea_configs")
 def _template(seen: Seen) -> Verdict:
-    there = None if seen.templates is None else ((t.id, t.id) for t in seen.templates)
+    there = None if seen.templates is None else (t.id for t in seen.templates)
     return _every(seen, lambda p: p.template_id, there)
 
 
@@ -383,7 +385,7 @@ def _offerings(seen: Seen) -> tuple[Offering, ...]:
 
 @check("service-offering.exists", C, "a guest is deployed by it", "correct `service_offering_id` in ossea_configs")
 def _offering(seen: Seen) -> Verdict:
-    there = None if seen.offerings is None else ((o.id, o.id) for o in seen.offerings)
+    there = None if seen.offerings is None else (o.id for o in seen.offerings)
     return _every(seen, lambda p: p.service_offering_id, there)
 
 
@@ -752,12 +754,12 @@ def _lost(seen: Seen) -> Verdict:
 def _remembered(seen: Seen) -> Verdict:
     if seen.sources is None:
         return NO_VMS
-    there = seen.estate.snapshots if seen.estate is not None else {}
+    there, open_ = seen.estate.snapshots if seen.estate is not None else {}, seen.at_work
     found = [
         f"{s.name} {d.key}: {d.snapshot_id}{'' if d.snapshot_id in there else ', which is not there'}"
         for s in seen.sources
         for d in s.disks
-        if d.snapshot_id and s.key not in seen.at_work
+        if d.snapshot_id and s.key not in open_
     ]
     return not found, _listed(found, "the database remembers no snapshot of a replica")
 

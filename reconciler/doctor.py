@@ -124,13 +124,12 @@ def _journal(connected: Connected, seen: Seen, look: Look | None) -> Seen:
     now = connected.engine.clock.now()
     try:
         with connected.database.read() as connection:
-            runs = journal.history(connection, None, MOST_RUNS)
-            open_ = journal.unfinished(connection)
+            known = (*journal.history(connection, None, MOST_RUNS), *journal.unfinished(connection))
+            rows = {run.id: run for run in known}
             dossiers = journal.dossiers(connection, [s.key for s in seen.sources or ()])
-            made = retention.made(connection, [run.id for run in (*runs, *open_)])
+            made = retention.made(connection, list(rows))
     except StoreError:
         return seen
-    rows = {run.id: run for run in (*runs, *open_)}
     led = frozenset(k for k, d in dossiers.items() if d.lease is not None and d.lease.expires_at > now)
     wanted = frozenset(
         k for k, d in dossiers.items() if d.run is not None or (d.accepted is not None and d.accepted.is_active)

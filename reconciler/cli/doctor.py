@@ -10,7 +10,7 @@ import click
 from reconciler.cli import screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from plans.doctor import Finding, Seen, Status
     from reconciler.doctor import Fix, Fixed, Removal
@@ -64,9 +64,14 @@ def command(shown: screen.Screen, fix: bool, only: tuple[str, ...], yes: bool, v
     return {"critical": CRITICAL, "warning": WARNINGS}.get(checks.worst(found), FIT)
 
 
+def _beside(shown: screen.Screen, form: str) -> Callable[..., None]:
+    """How one speaks beside the report: where that is JSON, not on its stream."""
+    return shown.text if form == "text" else lambda text="", _meaning="plain": click.echo(text, err=True)
+
+
 def _confirmed(shown: screen.Screen, fixes: Sequence[Fix], yes: bool, form: str) -> Sequence[Fix]:
     """Show what would be mended, and ask. What is to be done."""
-    say = shown.text if form == "text" else lambda text="", _meaning="plain": click.echo(text, err=True)
+    say = _beside(shown, form)
     for number, one in enumerate(fixes, 1):
         say(f"{number}. {one.text}", "strong")
     if not fixes:
@@ -81,7 +86,7 @@ def _confirmed(shown: screen.Screen, fixes: Sequence[Fix], yes: bool, form: str)
 
 
 def _mended(shown: screen.Screen, fixed: Sequence[Fixed], form: str) -> None:
-    say = shown.text if form == "text" else lambda text="", _meaning="plain": click.echo(text, err=True)
+    say = _beside(shown, form)
     for one in fixed:
         say(f"   {one.id}: {one.text}", "verified" if one.done else "broken")
 

@@ -202,16 +202,16 @@ class Legacy:
         table = self.tables["replication_jobs"]
         return Reading(table, JobRow, table.c.vm_context_id.in_(_CONTEXTS))
 
-    def _contexts(self, connection: sa.Connection, *vm_keys: str) -> list[ContextRow]:
-        return [row for row, _ in self._whose(connection, vm_keys)]
+    def _contexts(self, connection: sa.Connection, vm_key: str) -> list[ContextRow]:
+        return [row for row, _ in self._whose(connection, [vm_key])]
 
     def _whose(self, connection: sa.Connection, vm_keys: Collection[str]) -> list[tuple[ContextRow, str]]:
         """The contexts of these VMs, each with the key of its VM."""
         if not self.has_contexts or not vm_keys:
             return []
         rows = self._contexts_of.rows(connection, {"of": [key.lower() for key in vm_keys]})
-        who = self._identities(connection, rows)
-        return [(row, who.contexts[row.context_id]) for row in rows if who.contexts[row.context_id] in set(vm_keys)]
+        key_of, wanted = self._identities(connection, rows).contexts, frozenset(vm_keys)
+        return [(row, key_of[row.context_id]) for row in rows if key_of[row.context_id] in wanted]
 
     def identities(self, connection: sa.Connection) -> Identities:
         """Which VM every context means."""
